@@ -1,0 +1,34 @@
+# Two commands: `make book` builds the site, `make test` proves it. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+STAMP := $(VENV)/.ready
+UV := uv==0.13.9
+
+.PHONY: book test serve record lint bench browser lock clean python
+.DEFAULT_GOAL := book
+
+# One clear sentence for a missing or old Python, before anything else is tried.
+python:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed, and '$(PYTHON)' was not found: install it, or name yours with 'make PYTHON=/path/to/python3.11'." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$("$(PYTHON)" -c 'import platform; print(platform.python_version())'): name a newer one with 'make PYTHON=/path/to/python3.11'." >&2; exit 1; }
+
+$(STAMP): requirements.lock pyproject.toml | python
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(UV) || echo "uv is not to be had here; pip takes its place."
+	if $(PY) -m uv --version >/dev/null 2>&1; then \
+	  $(PY) -m uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock && \
+	  $(PY) -m uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PY) -m pip install --quiet --require-hashes -r requirements.lock && \
+	  $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . ; \
+	fi
+	touch $@
+
+lock: $(STAMP)
+	$(PY) -m uv pip compile --quiet requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
