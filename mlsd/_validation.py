@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,9 +10,28 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["as_1d_float", "check_choice", "check_columns", "check_positive_int", "check_same_length"]
+__all__ = [
+    "UndefinedMetricWarning",
+    "as_1d_float",
+    "as_generator",
+    "check_choice",
+    "check_columns",
+    "check_fraction",
+    "check_positive_int",
+    "check_same_length",
+    "warn_undefined",
+]
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class UndefinedMetricWarning(UserWarning):
+    """A value is undefined for some of the input, and is nan there."""
+
+
+def warn_undefined(message: str, *, stacklevel: int = 3) -> None:
+    """Warn that something is undefined; by default at the line that called the public function."""
+    warnings.warn(message, UndefinedMetricWarning, stacklevel=stacklevel)
 
 
 def check_choice(value: object, name: str, choices: Iterable[object]) -> None:
@@ -29,6 +49,27 @@ def check_positive_int(value: object, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1; got {value!r}")
     return int(value)
+
+
+def check_fraction(value: object, name: str) -> float:
+    """Return `value` as a float strictly between 0 and 1, or raise TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}")
+    return float(value)
+
+
+def as_generator(random_state: object, name: str = "random_state") -> np.random.Generator:
+    """Return a generator from None, a non-negative integer, a SeedSequence or a Generator."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        raise TypeError(f"{name} must be a seed or a numpy Generator; got a legacy RandomState")
+    try:
+        return np.random.default_rng(random_state)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}; got {random_state!r}") from None
 
 
 def check_columns(frame: object, name: str, columns: Iterable[str]) -> pd.DataFrame:

@@ -1,0 +1,55 @@
+"""Floor 0: what all results have in common: they turn into tables, and print as such."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Result", "plain"]
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with NumPy scalars and arrays turned into Python numbers and lists."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, pd.Series | pd.DataFrame):
+        return value.to_dict()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+class Result:
+    """Base of the frozen result dataclasses.
+
+    A subclass whose table is not one row of its fields overrides ``to_frame``.
+    """
+
+    __slots__ = ()
+
+    def to_dict(self: DataclassInstance) -> dict[str, Any]:
+        """Return the fields by name, as plain Python values."""
+        return {
+            field.name: plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.repr
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the result as a table: one column, one row a field."""
+        fields = self.to_dict()  # type: ignore[misc]
+        return pd.DataFrame({"value": list(fields.values())}, index=list(fields), dtype=object)
+
+    def _repr_html_(self) -> str:
+        """Return the table a notebook shows."""
+        return str(self.to_frame().to_html(float_format=lambda value: f"{value:.4g}"))
