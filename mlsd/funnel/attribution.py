@@ -1,0 +1,310 @@
+"""Which stage of a funnel lost what was relevant."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlsd._validation import as_1d_float, check_columns, check_positive_int, warn_undefined
+from mlsd.funnel._runs import check_run, pair_at
+
+__all__ = ["Trace", "stage_report", "trace"]
+
+
+def stage_report(
+    stages: Mapping[str, pd.DataFrame],
+    relevant: pd.DataFrame,
+    *,
+    n_docs: int | None = None,
+    min_relevance: float = 1,
+) -> pd.DataFrame:
+    """Measure how much of what is relevant every stage of a funnel let through.
+
+    Parameters
+    ----------
+    stages : mapping of str to DataFrame
+        What left each stage, from the first to the last: query_id and doc_id. Every document
+        of a stage must be among those of the stage before.
+    relevant : DataFrame
+        The judgements: query_id, doc_id, and perhaps relevance; without it every row counts.
+    n_docs : int, optional
+        Number of documents in the collection, which is what enters the first stage.
+    min_relevance : float, default 1
+        The lowest relevance that counts as relevant.
+
+    Returns
+    -------
+    DataFrame
+        One row a stage:
+
+        - stage: its name;
+        - n_in, n_out: documents in and out, the mean over all queries of `stages` and all with
+          relevant documents; the first n_in is nan without `n_docs`;
+        - recall: the share of relevant documents left after the stage, in [0, 1], per query
+          first and then the mean over the queries that have any; a query without rows has
+          recall 0;
+        - conditional_recall: recall divided by the recall of the stage before; their product
+          is the final recall. nan after a stage with recall 0;
+        - recall_lost: what the stage took from recall; its sum is 1 minus the final recall.
+
+        `attrs` counts the queries: n_queries, n_with_relevant, and n_relevant_not_retrieved
+        (with relevant documents and no row in the first stage).
+
+    Raises
+    ------
+    ValueError
+        If a stage holds documents that the stage before does not, or repeats a pair.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If no query has a relevant document; recall is then nan.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mlsd.funnel import stage_report
+    >>> found = pd.DataFrame({"query_id": "q", "doc_id": ["a", "b", "c", "d"]})
+    >>> relevant = pd.DataFrame({"query_id": "q", "doc_id": ["a", "c", "x", "y"]})
+    >>> stage_report({"retrieve": found, "rank": found.head(2)}, relevant, n_docs=100)
+          stage   n_in  n_out  recall  conditional_recall  recall_lost
+    0  retrieve  100.0    4.0    0.50                 0.5         0.50
+    1      rank    4.0    2.0    0.25                 0.5         0.25
+    """
+    if n_docs is not None:
+        n_docs = check_positive_int(n_docs, "n_docs")
+    frames = _check_stages(stages)
+    judged = check_run(relevant, "relevant", ())
+    if "relevance" in judged:
+        grade = as_1d_float(judged["relevance"], "relevant['relevance']")
+        judged = judged[grade >= min_relevance]
+    parts = [*frames.values(), judged]
+    query, query_ids = pd.factorize(pd.concat([p["query_id"] for p in parts], ignore_index=True))
+    doc, doc_ids = pd.factorize(pd.concat([p["doc_id"] for p in parts], ignore_index=True))
+    cuts = np.cumsum([len(part) for part in parts])[:-1]
+    *keys, wanted = np.split(query * max(len(doc_ids), 1) + doc, cuts)
+    *queries, wanted_query = np.split(query, cuts)
+    _check_nested(frames, keys)
+
+    n_queries = len(query_ids)
+    n_relevant = np.bincount(wanted_query, minlength=n_queries)
+    has = n_relevant > 0
+    if not has.any():
+        warn_undefined(
+            f"recall is undefined: no query has a document of relevance {min_relevance} or more"
+        )
+    rows = []
+    before, n_in = 1.0, math.nan if n_docs is None else float(n_docs)
+    for stage, key in zip(frames, keys, strict=True):
+        hits = np.bincount(wanted_query[np.isin(wanted, key)], minlength=n_queries)
+        recall = float((hits[has] / n_relevant[has]).mean()) if has.any() else math.nan
+        n_out = len(key) / max(n_queries, 1)
+        share = recall / before if before > 0 else math.nan
+        rows.append((stage, n_in, n_out, recall, share, before - recall))
+        before, n_in = recall, n_out
+    names = ["stage", "n_in", "n_out", "recall", "conditional_recall", "recall_lost"]
+    report = pd.DataFrame(rows, columns=names)
+    report.attrs = {
+        "n_queries": n_queries,
+        "n_with_relevant": int(has.sum()),
+        "n_relevant_not_retrieved": int(np.setdiff1d(np.flatnonzero(has), queries[0]).size),
+    }
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where one document went for one query, and the stage that lost it.
+
+    Attributes
+    ----------
+    query_id, doc_id : object
+        What was traced.
+    outcome : {"survived", "lost", "unknown query"}
+        The last means that the query has no row in any stage.
+    lost_at : str or None
+        The stage that lost it.
+    score, rank : float and int or None
+        Of the document, from the stage `scored_by`; nan and None if no stage scored it.
+    scored_by : str or None
+        `lost_at` itself if its scores were given, else the last stage that kept the document.
+        Only in the first case is the score comparable with the threshold.
+    threshold : float
+        The lowest score kept by `lost_at` (by the last stage if the document survived); nan if
+        nothing was kept.
+    n_kept : int
+        How many documents that stage kept for the query.
+    path : tuple of (str, float, int or None)
+        Stage, score and rank for every stage the document left, in order.
+    """
+
+    query_id: Any
+    doc_id: Any
+    outcome: Literal["survived", "lost", "unknown query"]
+    lost_at: str | None
+    score: float
+    rank: int | None
+    scored_by: str | None
+    threshold: float
+    n_kept: int
+    path: tuple[tuple[str, float, int | None], ...]
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        who = f"document {self.doc_id!r}"
+        if self.outcome == "unknown query":
+            return f"Query {self.query_id!r} has no row in any stage, so {who} was not sought."
+        start = f"For query {self.query_id!r}, {who} "
+        at = "" if self.rank is None else f" at rank {self.rank}"
+        if self.outcome == "survived":
+            return f"{start}survived every stage{at} of {self.n_kept}, score {self.score:.6g}."
+        kept = f"{self.lost_at!r} kept no document at all"
+        if self.n_kept:
+            many = "1 document" if self.n_kept == 1 else f"{self.n_kept} documents"
+            kept = f"{self.lost_at!r} kept {many}, the lowest with score {self.threshold:.6g}"
+        if self.scored_by == self.lost_at:
+            return f"{start}was lost at {self.lost_at!r}, scored {self.score:.6g}{at}; {kept}."
+        if not self.path:
+            return f"{start}was never retrieved; {kept}."
+        came = f"where it came in from {self.scored_by!r}{at}, score {self.score:.6g}"
+        return f"{start}was lost at {self.lost_at!r}, {came}; {kept}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return stage, score and rank for every stage the document left."""
+        return pd.DataFrame(list(self.path), columns=["stage", "score", "rank"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dictionary."""
+        return asdict(self)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>{self.to_frame().to_html(index=False)}"
+
+
+def trace(
+    stages: Mapping[str, pd.DataFrame],
+    query_id: Any,
+    doc_id: Any,
+    *,
+    scored: Mapping[str, pd.DataFrame] | None = None,
+) -> Trace:
+    """Find the stage that lost a document, its score there and the score it had to beat.
+
+    Parameters
+    ----------
+    stages : mapping of str to DataFrame
+        What left each stage, from the first to the last: query_id, doc_id and score, and
+        perhaps rank.
+    query_id, doc_id : object
+        What to trace.
+    scored : mapping of str to DataFrame, optional
+        What a stage scored before it cut, in the same columns; for some stages or all. It
+        gives the score of the document at the stage that lost it; otherwise the score and rank
+        of the stage before are given.
+
+    Returns
+    -------
+    Trace
+        Prints as a sentence.
+
+    Raises
+    ------
+    ValueError
+        If the document is absent from a stage and present in a later one, or `scored` names
+        an unknown stage.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mlsd.funnel import trace
+    >>> found = pd.DataFrame({"query_id": "q", "doc_id": ["a", "b", "c"],
+    ...                       "score": [0.9, 0.8, 0.7], "rank": [1, 2, 3]})
+    >>> ranked = pd.DataFrame({"query_id": "q", "doc_id": ["c"], "score": [5.0], "rank": [1]})
+    >>> print(trace({"retrieve": found, "rank": ranked}, "q", "b"))
+    For query 'q', document 'b' was lost at 'rank', where it came in from 'retrieve' at rank 2,
+    score 0.8; 'rank' kept 1 document, the lowest with score 5.
+    """
+    frames = _check_stages(stages)
+    unknown = [name for name in scored or {} if name not in frames]
+    if unknown:
+        raise ValueError(f"scored names the stages {unknown}, and stages holds {list(frames)}")
+    kept = {name: _of_query(frame, f"stages[{name!r}]", query_id) for name, frame in frames.items()}
+    places = {name: _place(frame, doc_id) for name, frame in kept.items()}
+    path = tuple((name, *place) for name, place in places.items() if place is not None)
+    lost_at = next((name for name, place in places.items() if place is None), None)
+    later = [step[0] for step in path[list(places).index(lost_at) :]] if lost_at else []
+    if later:
+        raise ValueError(
+            f"document {doc_id!r} of query {query_id!r} is in stage {later[0]!r} "
+            f"and not in {lost_at!r} before it"
+        )
+    if all(frame.empty for frame in kept.values()):
+        return Trace(
+            query_id, doc_id, "unknown query", None, math.nan, None, None, math.nan, 0, path
+        )
+    judge = list(frames)[-1] if lost_at is None else lost_at
+    scored_by, score, rank = path[-1] if path else (None, math.nan, None)
+    if lost_at is not None and scored is not None and lost_at in scored:
+        before_cut = _of_query(scored[lost_at], f"scored[{lost_at!r}]", query_id)
+        place = _place(before_cut, doc_id)
+        if place is not None:
+            scored_by, (score, rank) = lost_at, place
+    passed = kept[judge]
+    return Trace(
+        query_id=query_id,
+        doc_id=doc_id,
+        outcome="survived" if lost_at is None else "lost",
+        lost_at=lost_at,
+        score=score,
+        rank=rank,
+        scored_by=scored_by,
+        threshold=math.nan if passed.empty else float(passed["score"].min()),
+        n_kept=len(passed),
+        path=path,
+    )
+
+
+def _check_stages(stages: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the stages as a dictionary of checked frames."""
+    if not isinstance(stages, Mapping):
+        raise TypeError(f"stages must map names to DataFrames; got {type(stages).__name__}")
+    if not stages:
+        raise ValueError("stages is empty")
+    return {name: check_run(run, f"stages[{name!r}]", ()) for name, run in stages.items()}
+
+
+def _check_nested(frames: dict[str, pd.DataFrame], keys: list[npt.NDArray[np.int64]]) -> None:
+    """Raise if a stage holds a pair that the stage before it does not."""
+    names = list(frames)
+    for at in range(1, len(names)):
+        strange = np.flatnonzero(~np.isin(keys[at], keys[at - 1]))
+        if strange.size:
+            first = pair_at(frames[names[at]], int(strange[0]))
+            raise ValueError(
+                f"stage {names[at]!r} holds {strange.size} (query_id, doc_id) pairs that are not "
+                f"in {names[at - 1]!r} before it, the first being {first}; retrievers that work "
+                "side by side are one stage: fuse their runs first"
+            )
+
+
+def _of_query(frame: pd.DataFrame, name: str, query_id: Any) -> pd.DataFrame:
+    """Return the rows of one query, which must have scores."""
+    check_columns(frame, name, ["query_id", "doc_id", "score"])
+    rows: pd.DataFrame = frame[(frame["query_id"] == query_id).to_numpy(dtype=bool)]
+    return rows
+
+
+def _place(frame: pd.DataFrame, doc_id: Any) -> tuple[float, int | None] | None:
+    """Return score and rank of a document in the rows of one query, or None."""
+    row = frame[(frame["doc_id"] == doc_id).to_numpy(dtype=bool)]
+    if row.empty:
+        return None
+    rank = int(row["rank"].iloc[0]) if "rank" in row.columns else None
+    return float(row["score"].iloc[0]), rank

@@ -1,0 +1,208 @@
+"""The flat index against a full sort of float64 scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist
+
+from mlsd.funnel import DenseIndex
+
+
+def full_sort(index, queries, k):
+    """Score every pair as the index promises to, and sort all of them."""
+    prepared = index._prepare(queries, "X").astype(np.float64)
+    scores = np.stack(
+        [np.einsum("d,nd->n", query, index.vectors.astype(float)) for query in prepared]
+    )
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(scores, order, axis=1)
+
+
+def cloud(rng, n, d, *, tied):
+    """Return vectors; tied ones repeat and lie on a coarse grid, so that many scores agree."""
+    vectors = rng.normal(size=(n, d)).astype(np.float32)
+    if tied:
+        vectors = np.round(vectors) + 0.5
+        vectors[1::5] = vectors[0]
+    return vectors
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("block_size", [700, 16_384])
+@pytest.mark.parametrize(
+    ("n", "m", "d", "k"),
+    [(5000, 140, 8, 10), (100, 3, 4, 200), (3000, 20, 16, 1), (2000, 9, 3, 2000)],
+)
+def test_equal_to_full_sort(metric, tied, block_size, n, m, d, k):
+    rng = np.random.default_rng(n + d)
+    index = DenseIndex(metric=metric, block_size=block_size).fit(cloud(rng, n, d, tied=tied))
+    queries = cloud(rng, m, d, tied=tied)
+    ids, scores = index.search(queries, k)
+    order, expected = full_sort(index, queries, k)
+    np.testing.assert_array_equal(ids, order)
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_ascending_scores_are_the_worst_case_and_still_exact():
+    vectors = np.arange(1, 6001, dtype=np.float32)[:, None]
+    ids, scores = DenseIndex(metric="dot", block_size=512).fit(vectors).search([[1.0], [-1.0]], 3)
+    assert ids.tolist() == [[5999, 5998, 5997], [0, 1, 2]]
+    assert scores.tolist() == [[6000.0, 5999.0, 5998.0], [-1.0, -2.0, -3.0]]
+
+
+def test_products_below_the_precision_of_float32_are_told_apart():
+    # In float32 all these products round to one of two numbers; their order is that of float64.
+    base = np.float32(1.0)
+    steps = np.arange(3000, dtype=np.float32) * np.float32(2.0**-30)
+    vectors = np.column_stack([np.full(3000, base), np.random.default_rng(0).permutation(steps)])
+    index = DenseIndex(metric="dot", block_size=256).fit(vectors)
+    ids, _ = index.search([[1.0, 1.0]], 5)
+    assert ids[0].tolist() == np.argsort(-vectors[:, 1].astype(float))[:5].tolist()
+
+
+def test_copies_of_one_vector_do_not_pile_up(monkeypatch):
+    # All 20,000 scores agree: without a bound the candidates would be the whole collection.
+    sizes = []
+    best = DenseIndex._best
+    monkeypatch.setattr(
+        DenseIndex,
+        "_best",
+        lambda self, queries, rows, docs, k: (
+            sizes.append(rows.size) or best(self, queries, rows, docs, k)
+        ),
+    )
+    vectors = np.tile(np.array([[0.3, -1.7, 2.2]], dtype=np.float32), (20_000, 1))
+    vectors[12_345] *= 2
+    index = DenseIndex(metric="dot", block_size=500).fit(vectors)
+    ids, _ = index.search([[1.0, 0.0, 1.0], [0.1, 0.1, 0.1]], 4)
+    assert ids.tolist() == [[12_345, 0, 1, 2]] * 2
+    assert max(sizes) <= 2 * (500 + 4 * 4)
+
+
+def test_cosine_against_scipy():
+    rng = np.random.default_rng(2)
+    vectors, queries = rng.normal(size=(300, 12)), rng.normal(size=(7, 12))
+    ids, scores = DenseIndex().fit(vectors).search(queries, 300)
+    expected = 1 - cdist(queries, vectors, "cosine")
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, ids, axis=1), atol=2e-7)
+
+
+def test_frame_and_pairs_agree_with_search():
+    rng = np.random.default_rng(4)
+    names = [f"d{n}" for n in range(50)]
+    index = DenseIndex().fit(pd.DataFrame(rng.normal(size=(50, 5)), index=names))
+    queries = pd.DataFrame(rng.normal(size=(6, 5)), index=list("abcdef"))
+    ids, scores = index.search(queries, 4)
+    run = index.search_frame(queries, 4)
+    assert run["query_id"].tolist() == [q for q in "abcdef" for _ in range(4)]
+    assert run["doc_id"].tolist() == ids.ravel().tolist()
+    assert run["score"].tolist() == scores.ravel().tolist()
+    assert run["rank"].tolist() == [1, 2, 3, 4] * 6
+    pairs = run.sample(frac=1, random_state=0)[["query_id", "doc_id"]]
+    got = index.score_pairs(queries, pairs)
+    assert got.index.equals(pairs.index)
+    np.testing.assert_array_equal(got, run.loc[pairs.index, "score"])
+    renamed = index.search_frame(queries.to_numpy(), 4, query_ids=range(10, 16))
+    assert renamed["query_id"].unique().tolist() == list(range(10, 16))
+
+
+def test_a_query_does_not_depend_on_its_company():
+    rng = np.random.default_rng(6)
+    index = DenseIndex(block_size=300).fit(rng.normal(size=(2000, 33)))
+    queries = rng.normal(size=(150, 33))
+    _, together = index.search(queries, 7)
+    _, alone = index.search(queries[149:], 7)
+    np.testing.assert_array_equal(together[149:], alone)
+
+
+def test_the_index_keeps_its_own_copy():
+    vectors = np.eye(2, dtype=np.float32)
+    index = DenseIndex(metric="dot").fit(vectors)
+    vectors[:] = 7
+    assert index.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_no_queries():
+    ids, scores = DenseIndex().fit(np.eye(3)).search(np.zeros((0, 3)), 2)
+    assert ids.shape == scores.shape == (0, 2)
+
+
+grid = st.integers(-3, 3).map(float)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(float, st.tuples(st.integers(1, 30), st.just(2)), elements=grid), st.integers(1, 8))
+def test_short_list_is_the_head_of_the_long_one(vectors, k):
+    index = DenseIndex(metric="dot", block_size=4).fit(vectors)
+    queries = [[1.0, 2.0], [0.0, -1.0]]
+    ids, scores = index.search(queries, k)
+    more_ids, more_scores = index.search(queries, k + 3)
+    np.testing.assert_array_equal(ids, more_ids[:, : ids.shape[1]])
+    np.testing.assert_array_equal(scores, more_scores[:, : ids.shape[1]])
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(float, st.tuples(st.integers(1, 30), st.just(2)), elements=grid),
+    st.randoms(use_true_random=False),
+)
+def test_order_of_documents_does_not_change_scores(vectors, random):
+    order = list(range(len(vectors)))
+    random.shuffle(order)
+    queries = [[1.0, 2.0]]
+    _, scores = DenseIndex(metric="dot").fit(vectors).search(queries, 5)
+    _, again = DenseIndex(metric="dot").fit(vectors[order]).search(queries, 5)
+    np.testing.assert_array_equal(scores, again)
+
+
+def fitted(**options):
+    return DenseIndex(**options).fit(np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: DenseIndex(metric="l2"), ValueError, "metric must be one of .* got 'l2'"),
+        (lambda: DenseIndex(block_size=0), ValueError, "block_size must be at least 1; got 0"),
+        (lambda: DenseIndex().search([[1.0]], 1), ValueError, "call fit first"),
+        (lambda: DenseIndex().fit([1.0, 2.0]), ValueError, r"two-dimensional; got shape \(2,\)"),
+        (lambda: DenseIndex().fit(np.zeros((0, 3))), ValueError, r"empty: its shape is \(0, 3\)"),
+        (lambda: DenseIndex().fit([[np.nan], [1]]), ValueError, "vectors has 1 rows with NaN"),
+        (lambda: DenseIndex().fit([[1e300]]), ValueError, "numbers beyond float32"),
+        (lambda: DenseIndex().fit([["a"]]), TypeError, "vectors must be numeric"),
+        (lambda: DenseIndex().fit([[0.0], [1.0]]), ValueError, "vectors has 1 rows of length 0"),
+        (lambda: DenseIndex().fit(np.eye(2), [1]), ValueError, "1 identifiers for 2 items"),
+        (
+            lambda: DenseIndex().fit(np.ones((1, 2**23))).search(np.ones((1, 2**23)), 1),
+            ValueError,
+            "too long",
+        ),
+        (lambda: fitted().search([[1.0]], 1), ValueError, "X has 1 dimensions and the index 3"),
+        (lambda: fitted().search([[0, 0, 0]], 1), ValueError, "X has 1 rows of length 0"),
+        (lambda: fitted().search(np.eye(3), 0), ValueError, "k must be at least 1; got 0"),
+        (
+            lambda: DenseIndex(metric="dot").fit([[1e30]]).search([[1e30]], 1),
+            ValueError,
+            "overflow float32",
+        ),
+        (
+            lambda: fitted().score_pairs(np.eye(3), pd.DataFrame({"query_id": [9], "doc_id": [0]})),
+            ValueError,
+            r"pairs\['query_id'\] holds 1 unknown identifiers, the first 9",
+        ),
+    ],
+)
+def test_errors(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_repr():
+    assert repr(fitted()) == "DenseIndex(metric='cosine', block_size=16384) of 3 x 3"
