@@ -60,6 +60,13 @@ class Segments:
         """Return the place of each row in its segment, from 0."""
         return np.arange(self.n_rows, dtype=np.int64) - np.repeat(self.starts, self.lengths)
 
+    def equals_previous(self, values: npt.NDArray[Any]) -> BoolArray:
+        """Return whether each value equals the one before it in its segment."""
+        same = np.zeros(values.size, dtype=np.bool_)
+        np.equal(values[1:], values[:-1], out=same[1:])
+        same[self.starts[self.lengths > 0]] = False
+        return same
+
     def select(self, keep: BoolArray) -> Segments:
         """Return the segments that are left when only the rows of `keep` stay."""
         before = np.concatenate(([0], np.cumsum(keep)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlsd.funnel._text import tokenize
+from mlsd.funnel.aspects import XQuAD
 from mlsd.funnel.attribution import Trace, stage_report, trace
 from mlsd.funnel.bm25 import BM25
 from mlsd.funnel.dense import DenseIndex
@@ -14,6 +15,7 @@ __all__ = [
     "MMR",
     "DenseIndex",
     "Trace",
+    "XQuAD",
     "reciprocal_rank_fusion",
     "stage_report",
     "tokenize",

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mlsd._validation import as_1d_float, check_columns, check_positive_int
-from mlsd.funnel._runs import RUN_COLUMNS, FloatArray, IntArray, check_run, scale_within
+from mlsd.funnel._runs import (
+    RUN_COLUMNS,
+    FloatArray,
+    IntArray,
+    check_run,
+    rank_within,
+    scale_within,
+)
 from mlsd.funnel.rerank import _blocks
 
 __all__ = ["XQuAD"]
 
-# A block is used again at every pick, so one that stays in the cache is worth several times what
-# the additional turns of the loop cost: 1 MB of float64.
-_BLOCK_NUMBERS = 131_072
+BoolArray = npt.NDArray[np.bool_]
 
 
 class XQuAD:
@@ -99,8 +105,8 @@ class XQuAD:
             The candidates: query_id, doc_id, a finite score, and perhaps rank, which then
             settles equal scores. Other columns are carried along.
         aspects : DataFrame
-            query_id, aspect, doc_id and score: how well the document serves that aspect of the
-            query, in [0, 1]. A pair of candidate and aspect that is not there counts as 0.
+            query_id, aspect (a name that sorts: string or integer), doc_id and score: how well
+            the document serves that aspect of the query, in [0, 1]. A pair of candidate and aspect that is not there counts as 0.
             Rows of documents that are no candidates of the query serve nobody, but their
             aspects belong to the query; rows of queries the run lacks are ignored.
         k : int, optional
@@ -133,41 +139,35 @@ class XQuAD:
         if not np.isfinite(score).all():
             raise ValueError("run['score'] holds infinite values")
         query = pd.factorize(frame["query_id"])[0]
-        sizes = np.bincount(query)
-        n_queries = sizes.size if query.size else 0
-        sizes = sizes[:n_queries]
+        n_queries = int(query.max(initial=-1)) + 1
+        known = _coverage(frame, n_queries, aspects, importance)
         rank = frame["rank"] if "rank" in frame.columns else np.zeros(len(frame))
         order = np.lexsort((as_1d_float(rank, "run['rank']"), -score, query))
         relevance = self.trade_off * scale_within(query, score, n_queries, "minmax")[order]
+
+        sizes = np.bincount(query, minlength=n_queries)
         starts = np.cumsum(sizes) - sizes
         place_of = np.empty(len(frame), dtype=np.int64)
-        place_of[order] = np.arange(len(frame)) - np.repeat(starts, sizes)
-        known = _coverage(frame, query, n_queries, aspects, importance)
-
-        blocks, widths = _alike(sizes, known.n_aspects)
+        place_of[order] = rank_within(query[order]) - 1
+        blocks = _alike(sizes, known.n_aspects)
         block_of = np.empty(n_queries, dtype=np.int64)
-        row_of = np.empty(n_queries, dtype=np.int64)
-        for number, block in enumerate(blocks):
+        line_of = np.empty(n_queries, dtype=np.int64)
+        for number, (block, _) in enumerate(blocks):
             block_of[block] = number
-            row_of[block] = np.arange(block.size)
-        served = _split(block_of[query[known.candidate]], len(blocks))
-        open_at_first = _split(block_of[known.query], len(blocks))
-
+            line_of[block] = np.arange(block.size)
+        pairs_of = _split(block_of[query[known.row]], len(blocks))
+        aspects_of = _split(block_of[known.query], len(blocks))
         picks: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
-        for block, n_aspects, pairs, opened in zip(
-            blocks, widths, served, open_at_first, strict=True
-        ):
+        for (block, n_columns), pairs, served in zip(blocks, pairs_of, aspects_of, strict=True):
             width = int(sizes[block].max())
             real = np.arange(width) < sizes[block, None]
             at = np.where(real, starts[block, None] + np.arange(width), starts[block, None])
             value = np.where(real, relevance[at], -np.inf)
-            serves = np.zeros((block.size, width, n_aspects))
-            candidate = known.candidate[pairs]
-            serves[row_of[query[candidate]], place_of[candidate], known.column[pairs]] = (
-                known.score[pairs]
-            )
-            weight = np.zeros((block.size, n_aspects))
-            weight[row_of[known.query[opened]], known.place[opened]] = known.weight[opened]
+            serves = np.zeros((block.size, width, n_columns))
+            row, column = known.row[pairs], known.column[pairs]
+            serves[line_of[query[row]], place_of[row], column] = known.score[pairs]
+            weight = np.zeros((block.size, n_columns))
+            weight[line_of[known.query[served]], known.place[served]] = known.weight[served]
             picked, worth = _greedy(
                 value, serves, weight, known.total[block], 1 - self.trade_off, min(k, width)
             )
@@ -228,30 +228,28 @@ def _greedy(
 class _Coverage:
     """Which candidate serves which aspect, and what the aspects of a query weigh.
 
-    Aspects that no candidate serves add nothing but to `total`, and have no column.
+    Aspects that no candidate serves add to `total` and have no column.
     """
 
-    candidate: IntArray
-    """Row of the run, of each pair of candidate and aspect."""
+    row: IntArray
+    """Row of the run, of each pair of a candidate and an aspect that it serves."""
     column: IntArray
     """Place of the aspect among those of its query, of each pair."""
     score: FloatArray
     query: IntArray
     """Query of each aspect that is served."""
     place: IntArray
-    """Place among those of its query, of each aspect."""
+    """Place of each aspect among those of its query."""
     weight: FloatArray
     n_aspects: IntArray
-    """Aspects served, of each query."""
+    """Number of aspects served, of each query."""
     total: FloatArray
-    """Weight of all aspects, of each query; 1 for a query without."""
+    """Weight of all aspects, served or not, of each query; 1 for a query without."""
 
 
-def _coverage(
-    run: pd.DataFrame, run_query: IntArray, n_queries: int, aspects: Any, importance: Any
-) -> _Coverage:
+def _coverage(run: pd.DataFrame, n_queries: int, aspects: Any, importance: Any) -> _Coverage:
     """Check `aspects` and `importance` and match them with the run."""
-    _check(aspects, "aspects", ["query_id", "aspect", "doc_id", "score"])
+    _check_columns(aspects, "aspects", ["query_id", "aspect", "doc_id"], "score")
     score = as_1d_float(aspects["score"], "aspects['score']")
     outside = ~((score >= 0) & (score <= 1))
     if outside.any():
@@ -259,23 +257,137 @@ def _coverage(
             f"aspects['score'] must be in [0, 1]; {int(outside.sum())} of {score.size} are not, "
             f"the first being {float(score[outside][0])!r}"
         )
-    n = len(run)
-    # Coded together with the run, which comes first: a pair with a code below n is row `code`.
-    query = _codes(run["query_id"], aspects["query_id"])
-    doc = _codes(run["doc_id"], aspects["doc_id"])
-    pair = pd.factorize(query * (int(doc.max(initial=0)) + 1) + doc)[0][n:]
-    query = query[n:]
+    tables = [aspects]
+    if importance is not None:
+        _check_columns(importance, "importance", ["query_id", "aspect"], "weight")
+        tables.append(importance)
+    # The run comes first, so its queries have the codes below n_queries, in its order.
+    query = _codes([frame["query_id"] for frame in (run, *tables)])
+    doc = _codes([run["doc_id"], aspects["doc_id"]])
+    n, end = len(run), len(run) + len(aspects)
+    # And a pair with a code below n is that row of the run.
+    pair = pd.factorize(query[:end] * (int(doc.max(initial=0)) + 1) + doc)[0][n:]
     if n and pair.size and not (pair < n).any():
         _check_same_kind(run, aspects)
 
-    weights = None
-    names = [aspects["aspect"]]
+    # Aspects stand in the order of their names, not of the rows: the order of a sum may decide
+    # its last digit, and so a tie.
+    name = _codes([frame["aspect"] for frame in tables], sort=True)
+    n_names = int(name.max(initial=0)) + 1
+    aspect, listed = pd.factorize(query[n:] * n_names + name, sort=True)
+    of_query = listed // n_names
+    aspect, weighed = np.split(aspect, [len(aspects)])
+    _check_unique(pair * max(listed.size, 1) + aspect, aspects, "aspects", "doc_id")
+    weight = np.ones(listed.size)
     if importance is not None:
-        _check(importance, "importance", ["query_id", "aspect", "weight"])
-        weights = as_1d_float(importance["weight"], "importance['weight']")
-        names.append(importance["aspect"])
-        query = np.append(query, _codes(run["query_id"], importance["query_id"], n_queries)[n:])
-    # In the order of their names, not of the rows: the order of a sum may decide its last digit.
-    name, unique = pd.factorize(pd.concat(names, ignore_index=True), sort=True)
-    key, listed = pd.factorize(query * max(len(unique), 1) + name, sort=True)
-    return None
+        _check_unique(weighed, importance, "importance")
+        weight = _weights(importance, weighed, listed.size)
+        lacking = (query[n:end] < n_queries) & np.isnan(weight[aspect])
+        if lacking.any():
+            raise ValueError(
+                f"importance lacks {np.unique(aspect[lacking]).size} (query_id, aspect) pairs of "
+                f"aspects, the first being {_first(aspects[['query_id', 'aspect']], lacking)}"
+            )
+    known = of_query < n_queries
+    total = np.bincount(of_query[known], weights=weight[known], minlength=n_queries)
+    has_aspects = np.bincount(of_query[known], minlength=n_queries) > 0
+    nothing = int((has_aspects & (total == 0)).sum())
+    if nothing:
+        raise ValueError(f"importance['weight'] is 0 for all aspects of {nothing} queries")
+
+    use = np.flatnonzero((pair < n) & (score > 0))
+    is_served = np.zeros(listed.size, dtype=np.bool_)
+    is_served[aspect[use]] = True
+    of_query = of_query[is_served]
+    n_aspects = np.bincount(of_query, minlength=n_queries)
+    place = rank_within(of_query) - 1
+    return _Coverage(
+        row=pair[use],
+        column=place[np.cumsum(is_served)[aspect[use]] - 1],
+        score=score[use],
+        query=of_query,
+        place=place,
+        weight=weight[is_served],
+        n_aspects=n_aspects,
+        total=np.where(has_aspects, total, 1.0),
+    )
+
+
+def _weights(importance: pd.DataFrame, weighed: IntArray, n_aspects: int) -> FloatArray:
+    """Return the weight of every aspect, nan where `importance` has none."""
+    given = as_1d_float(importance["weight"], "importance['weight']")
+    bad = ~(np.isfinite(given) & (given >= 0))
+    if bad.any():
+        raise ValueError(
+            f"importance['weight'] must be finite and at least 0; {int(bad.sum())} of "
+            f"{given.size} are not, the first being {float(given[bad][0])!r}"
+        )
+    weight = np.full(n_aspects, np.nan)
+    weight[weighed] = given
+    return weight
+
+
+def _alike(sizes: IntArray, n_aspects: IntArray) -> list[tuple[IntArray, int]]:
+    """Group queries of like size; return their numbers and the columns of aspects they get.
+
+    The columns are the next power of two, whoever else is in the block: the length of a sum may
+    decide its last digit, and a query must not depend on its company.
+    """
+    columns = 1 << np.frexp(np.maximum(n_aspects, 1) - 0.5)[1].astype(np.int64)
+    blocks = []
+    for width in np.unique(columns).tolist():
+        queries = np.flatnonzero(columns == width)
+        blocks += [(queries[part], width) for part in _blocks(sizes[queries], width)]
+    return blocks
+
+
+def _split(block: IntArray, n_blocks: int) -> list[IntArray]:
+    """Return the rows of every block."""
+    ends = np.cumsum(np.bincount(block, minlength=n_blocks))
+    return np.split(np.argsort(block, kind="stable"), ends)[:n_blocks]
+
+
+def _codes(columns: list[pd.Series[Any]], *, sort: bool = False) -> IntArray:
+    """Return one code for each distinct value, over all columns laid end to end."""
+    return pd.factorize(pd.concat(columns, ignore_index=True), sort=sort)[0]
+
+
+def _first(frame: pd.DataFrame, where: BoolArray) -> tuple[Any, ...]:
+    """Return the first row of `where` as plain Python values, for a message."""
+    row: tuple[Any, ...]
+    (row,) = frame.iloc[[int(np.argmax(where))]].itertuples(index=False, name=None)
+    return row
+
+
+def _check_columns(frame: Any, name: str, keys: list[str], value: str) -> None:
+    """Raise unless `frame` has the columns, without missing identifiers."""
+    check_columns(frame, name, [*keys, value])
+    for column in keys:
+        missing = int(frame[column].isna().sum())
+        if missing:
+            raise ValueError(f"{name}[{column!r}] holds {missing} missing among {len(frame)}")
+
+
+def _check_unique(key: IntArray, frame: pd.DataFrame, name: str, *more: str) -> None:
+    """Raise if a key, which stands for query_id, aspect and perhaps more, is repeated."""
+    ordered = np.sort(key)  # a tenth of the time of asking which row repeats which
+    if (ordered[1:] == ordered[:-1]).any():
+        repeated = pd.Series(key).duplicated().to_numpy()
+        columns = ["query_id", "aspect", *more]
+        raise ValueError(
+            f"{name} holds {int(repeated.sum())} repeated ({', '.join(columns)}) rows, "
+            f"the first being {_first(frame[columns], repeated)}"
+        )
+
+
+def _check_same_kind(run: pd.DataFrame, aspects: pd.DataFrame) -> None:
+    """Raise if identifiers are integers on one side and strings on the other: 7 is never "7"."""
+    for column in ("query_id", "doc_id"):
+        ours, theirs = (
+            pd.api.types.infer_dtype(frame[column], skipna=False) for frame in (run, aspects)
+        )
+        if {ours, theirs} == {"integer", "string"}:
+            raise TypeError(
+                f"run[{column!r}] holds {ours}s and aspects[{column!r}] {theirs}s, "
+                "so no identifier can match: convert one of them"
+            )
