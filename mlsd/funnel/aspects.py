@@ -106,9 +106,10 @@ class XQuAD:
             settles equal scores. Other columns are carried along.
         aspects : DataFrame
             query_id, aspect (a name that sorts: string or integer), doc_id and score: how well
-            the document serves that aspect of the query, in [0, 1]. A pair of candidate and aspect that is not there counts as 0.
-            Rows of documents that are no candidates of the query serve nobody, but their
-            aspects belong to the query; rows of queries the run lacks are ignored.
+            the document serves that aspect of the query, in [0, 1]. A pair of candidate and
+            aspect that is not there counts as 0. Rows of documents that are no candidates of
+            the query serve nobody, but their aspects belong to the query; rows of queries the
+            run lacks are ignored.
         k : int, optional
             Size of the slate, at least 1. Default: all candidates, re-ordered.
         importance : DataFrame, optional
