@@ -10,7 +10,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.ready
 UV := uv==0.13.9
 
-.PHONY: book test serve record lint bench browser lock clean python
+.PHONY: book test serve record lint bench browser lock lock-browser clean python
 .DEFAULT_GOAL := book
 
 # One clear sentence for a missing or old Python, before anything else is tried.
@@ -32,3 +32,40 @@ $(STAMP): requirements.lock pyproject.toml | python
 
 lock: $(STAMP)
 	$(PY) -m uv pip compile --quiet requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+
+# The data, the pages; the path to open is printed last.
+book: $(STAMP)
+	$(PY) book/build.py
+
+# Pages at an address, for browsers that want one.
+serve: book
+	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+# Executes every chapter afresh, or CHAPTER=chapters/approach/metrics.md alone, and keeps what it printed for the tests.
+record: $(STAMP)
+	$(PY) book/record.py $(CHAPTER)
+
+# The code, the examples in its docstrings, the pages' text, and every chapter's cells against their records.
+test: $(STAMP)
+	$(PY) -m pytest --ignore=tests/browser --doctest-modules --nbval --nbval-current-env --nbval-sanitize-with=tests/book/sanitize.cfg
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The comparisons with peers, small: that they run, not how fast.
+bench: $(STAMP)
+	for benchmark in benchmarks/*.py; do $(PY) $$benchmark --smoke || exit 1; done
+
+# The finished pages in a real browser: for CI, which has one.
+browser: book
+	$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet --disable-pip-version-check $(UV)
+	$(PY) -m uv pip install --quiet --python $(PY) --require-hashes -r tests/browser/requirements.lock
+	$(PY) -m pytest tests/browser
+
+lock-browser: $(STAMP)
+	$(PY) -m uv pip compile --quiet tests/browser/requirements.txt -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o tests/browser/requirements.lock
+
+clean:
+	$(PY) -c "import shutil; [shutil.rmtree(p, ignore_errors=True) for p in ('_build', 'dist')]"
