@@ -10,7 +10,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.ready
 UV := uv==0.13.9
 
-.PHONY: book test serve record lint bench browser lock lock-browser clean python
+.PHONY: book test serve record lint bench browser links lock lock-browser clean python
 .DEFAULT_GOAL := book
 
 # One clear sentence for a missing or old Python, before anything else is tried.
@@ -50,8 +50,8 @@ test: $(STAMP)
 	$(PY) -m pytest --ignore=tests/browser --doctest-modules --nbval --nbval-current-env --nbval-sanitize-with=tests/book/sanitize.cfg
 
 lint: $(STAMP)
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check --extend-exclude '*.ipynb'
+	$(BIN)/ruff format --check --extend-exclude '*.ipynb'
 	$(BIN)/mypy
 
 # The comparisons with peers, small: that they run, not how fast.
@@ -63,6 +63,10 @@ browser: book
 	$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet --disable-pip-version-check $(UV)
 	$(PY) -m uv pip install --quiet --python $(PY) --require-hashes -r tests/browser/requirements.lock
 	$(PY) -m pytest tests/browser
+
+# Other people's pages: needs a network, and another folder than the book's, which it would overwrite.
+links: $(STAMP)
+	$(PY) -c "from jupyter_book.cli.main import main; main()" build . --builder linkcheck --path-output _build/links
 
 lock-browser: $(STAMP)
 	$(PY) -m uv pip compile --quiet tests/browser/requirements.txt -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o tests/browser/requirements.lock

@@ -1,4 +1,4 @@
-"""The book's own Sphinx extension: a role, local MathJax, repository buttons, cures for the theme."""
+"""The book's own Sphinx extension: a role, local MathJax, repository buttons, a cured theme."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class GivenRole(SphinxRole):
     """``{given}`` marks a figure that was assumed, chosen or cited: the rest are computed."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Parse the content as MyST, so that it may hold maths."""
         node = given(self.rawtext, classes=["given"])
         memo = Struct(document=self.inliner.document, reporter=self.inliner.reporter, language=None)
         children, messages = self.inliner.parse(self.text, self.lineno, memo, node)
@@ -46,10 +47,12 @@ class GivenRole(SphinxRole):
 
 
 def visit_given_html(self: Any, node: given) -> None:
+    """Open a span with a hint."""
     self.body.append(self.starttag(node, "span", "", title=GIVEN_TITLE))
 
 
 def depart_given_html(self: Any, node: given) -> None:
+    """Close it."""
     self.body.append("</span>")
 
 
@@ -103,12 +106,13 @@ def repository_options(url: str | None, branch: str = "main") -> dict[str, Any]:
 
 
 def add_repository(app: Sphinx, config: Any) -> None:
+    """Show the buttons of the repository, if there is one to show."""
     url = repository_url(os.environ, git_origin(Path(app.confdir)))
     config.html_theme_options.update(repository_options(url))
 
 
 def resolve_alt(alt: str, glued: Mapping[str, Any]) -> str:
-    """Return an alt text with its ``{glue:text}`` and ``{given}`` resolved; KeyError if not glued."""
+    """Return an alt text with its ``{glue:text}`` and ``{given}`` resolved, or raise KeyError."""
 
     def replacement(match: re.Match[str]) -> str:
         role, body = match.groups()
@@ -159,6 +163,7 @@ def drop_repeated_scripts(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    """Register it all with Sphinx."""
     other = (visit_given_other, visit_given_other)
     app.add_node(
         given, html=(visit_given_html, depart_given_html), latex=other, text=other, man=other

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-# One thread: a sum split over threads has as many results as orders, and the chapters assert theirs.
+# One thread: a sum split over threads has as many results as orders, and chapters assert theirs.
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -90,6 +90,7 @@ def run(command: Sequence[str]) -> tuple[int, str]:
 
 
 def main() -> int:
+    """Fetch the data, build, and say what to open or what failed."""
     if importlib.util.find_spec("mlsd.data.__main__") is not None:
         code, _ = run([sys.executable, "-m", "mlsd.data"])
         if code:

@@ -22,6 +22,7 @@ class Handed:
     line: int
 
     def defines(self, name: str) -> bool:
+        """Say whether `name` is one of the names handed over."""
         return re.fullmatch(self.pattern, name) is not None
 
 

@@ -48,10 +48,12 @@ def read(path: Path) -> NotebookNode:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the cells that are run."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
     return list(cell.metadata.get("tags", []))
 
 

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # Directives whose body is no prose, and those whose argument is a name, a path or a layout.
-_NO_PROSE = frozenset(
-    "code-cell code-block code math bibliography eval-rst raw mermaid toctree literalinclude".split()
-)
-_NO_TITLE = _NO_PROSE | frozenset(
-    "solution solution-start solution-end exercise-end figure image include grid glue glossary".split()
-)
+_NO_PROSE = {"code-cell", "code-block", "code", "math", "bibliography", "eval-rst", "raw"}
+_NO_PROSE |= {"mermaid", "toctree", "literalinclude"}
+_NO_TITLE = _NO_PROSE | {"solution", "solution-start", "solution-end", "exercise-end", "glossary"}
+_NO_TITLE |= {"figure", "image", "include", "grid", "glue"}
 _PROSE_OPTIONS = frozenset({"alt", "caption", "title"})
 
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,}|:{3,})\s*(?P<info>.*?)\s*$")
@@ -24,7 +22,8 @@ _DIRECTIVE = re.compile(r"^\{(?P<name>[^}]+)\}\s*(?P<argument>.*)$")
 _OPTION = re.compile(r"^\s*:(?P<key>[\w-]+):\s?(?P<value>.*)$")
 _YAML_PROSE = re.compile(r"^\s*(?:alt|caption):\s?(?P<value>.*)$")
 
-_ROLES = "given|glue(?::\\w+)?|cite(?::\\w+)?|eq|numref|ref|doc|term|math|download|py:\\w+|[fm]unc|class|mod"
+# Of these the page shows nothing that was typed: results, declared figures, targets, maths.
+_ROLES = r"given|glue(?::\w+)?|cite(?::\w+)?|eq|numref|ref|doc|term|math|download|py:\w+"
 _ROLE = re.compile(rf"\{{(?:{_ROLES})\}}(?P<ticks>`+)(?P<body>.+?)(?P=ticks)", re.DOTALL)
 _OTHER_ROLE = re.compile(r"\{[\w:+-]+\}(?P<ticks>`+)(?P<body>[^`]+?)(?P=ticks)")
 _TARGETED = re.compile(r"^(?P<text>.*?)\s*<[^<>]+>$", re.DOTALL)
@@ -85,7 +84,7 @@ class _Open:
 
 
 def _walk(text: str) -> tuple[list[str], list[Directive]]:
-    """Return the lines with all that is no prose blanked, and the directives in order of opening."""
+    """Return the lines, blank where they are no prose, and the directives in order of opening."""
     source = text.splitlines()
     lines: list[str] = []
     found: list[Directive] = []
@@ -160,7 +159,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _role(match: re.Match[str]) -> str:
-    """Keep the shown words of ``{ref}`words <target>```; the rest of a role is computed or declared."""
+    """Keep the words of ``{ref}`words <target>```; all else in a role is computed or declared."""
     targeted = _TARGETED.match(match["body"])
     if targeted is None or match[0].startswith("{given}"):
         return _blank(match)

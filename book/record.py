@@ -14,13 +14,14 @@ from pathlib import Path
 
 import nbformat
 from build import environment
-from chapters import CHAPTERS, REFERENCES, ROOT, code_cells, notebooks, read, reference, tags
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbval.plugin import get_sanitize_patterns
 
+from chapters import CHAPTERS, REFERENCES, ROOT, code_cells, notebooks, read, reference, tags
+
 SANITIZE = ROOT / "tests" / "book" / "sanitize.cfg"
-# The tags that say how a cell is compared; others are for the page alone, but a test wants them equal.
+# Cells with this tag are run and not compared; their outputs differ each time.
 IGNORE_OUTPUT = "nbval-ignore-output"
 TIMEOUT = 600
 
@@ -40,6 +41,7 @@ def execute(chapter: Path) -> NotebookNode:
 
 
 def sanitised(text: str, patterns: list[tuple[str, str]]) -> str:
+    """Replace what differs between two runs, as nbval does before it compares."""
     for pattern, replacement in patterns:
         text = re.sub(pattern, replacement, text)
     return text
@@ -94,6 +96,7 @@ def record(chapter: Path) -> str:
 
 
 def main() -> int:
+    """Record the chapters named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("chapters", nargs="*", type=Path, help="all by default")
     parser.add_argument(

@@ -129,7 +129,7 @@ def _as_python(name: str, value: Any) -> int | float:
 
 
 def _glue(name: str, value: int | float | str) -> None:
-    """Glue `value` if this is a notebook that MyST-NB can read; a plain one needs only the check."""
+    """Glue `value` if this is a notebook that MyST-NB reads; a plain one needs only the check."""
     if importlib.util.find_spec("myst_nb") is None or importlib.util.find_spec("IPython") is None:
         return
     from IPython.core.getipython import get_ipython

@@ -1,4 +1,4 @@
-"""The rules of the house, read from the source: who imports whom, what is promised, what is kept out."""
+"""The rules of the house, read from the source: who imports whom, and what is kept out."""
 
 from __future__ import annotations
 

@@ -168,12 +168,15 @@ class Trace:
         kept = f"{self.lost_at!r} kept no document at all"
         if self.n_kept:
             many = "1 document" if self.n_kept == 1 else f"{self.n_kept} documents"
-            kept = f"{self.lost_at!r} kept {many}, the lowest with score {self.threshold:.6g}"
+            kept = f"{self.lost_at!r} kept {many}"
+        lowest = f", the lowest with score {self.threshold:.6g}" if self.n_kept else ""
         if self.scored_by == self.lost_at:
-            return f"{start}was lost at {self.lost_at!r}, scored {self.score:.6g}{at}; {kept}."
+            how = f"scored {self.score:.6g}{at}"
+            return f"{start}was lost at {self.lost_at!r}, {how}; {kept}{lowest}."
         if not self.path:
-            return f"{start}was never retrieved; {kept}."
-        came = f"where it came in from {self.scored_by!r}{at}, score {self.score:.6g}"
+            return f"{start}was never retrieved; {kept}{lowest}."
+        # Two stages' scores have no common scale: the threshold would only mislead here.
+        came = f"where it came in from {self.scored_by!r}{at}, score {self.score:.6g} there"
         return f"{start}was lost at {self.lost_at!r}, {came}; {kept}."
 
     def to_frame(self) -> pd.DataFrame:
@@ -229,7 +232,7 @@ def trace(
     >>> ranked = pd.DataFrame({"query_id": "q", "doc_id": ["c"], "score": [5.0], "rank": [1]})
     >>> print(trace({"retrieve": found, "rank": ranked}, "q", "b"))
     For query 'q', document 'b' was lost at 'rank', where it came in from 'retrieve' at rank 2,
-    score 0.8; 'rank' kept 1 document, the lowest with score 5.
+    score 0.8 there; 'rank' kept 1 document.
     """
     frames = _check_stages(stages)
     unknown = [name for name in scored or {} if name not in frames]

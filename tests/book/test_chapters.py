@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from cells import draws, handed, uses_raw_glue
-from chapters import CHAPTERS, ROOT, code_cells, is_notebook, listed, read, reference, tags
 from prose import directives, headings, typed_numbers
+
+from chapters import CHAPTERS, ROOT, code_cells, is_notebook, listed, read, reference, tags
 
 PAGES = sorted(CHAPTERS.rglob("*.md"))
 NOTEBOOKS = [page for page in PAGES if is_notebook(page)]

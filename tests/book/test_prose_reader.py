@@ -32,7 +32,7 @@ def found(text):
         ("It costs $5 or $6.", "5"),
         ("# A heading of 2026", "2026"),
         (
-            "```{code-cell} ipython3\n---\nmystnb:\n  figure:\n    caption: It is 0.4.\n---\nx = 1\n```",
+            "```{code-cell}\n---\nmystnb:\n  figure:\n    caption: It is 0.4.\n---\nx = 1\n```",
             "0.4",
         ),
         ("```{figure} a.png\n:alt: It is 0.4.\n\nWords.\n```", "0.4"),

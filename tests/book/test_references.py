@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import record
+
 from chapters import CHAPTERS, REFERENCES, ROOT, code_cells, notebooks, read, reference, tags
 
 CHAPTER_FILES = notebooks()

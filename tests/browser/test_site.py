@@ -58,7 +58,6 @@ def test_a_page_is_quiet_self_contained_and_legible(visit, address, page):
     visit.foreign.clear()
     visit.failed.clear()
     visit.tab.goto(f"{address}/{page}")
-    visit.tab.wait_for_load_state("networkidle")
     visit.tab.evaluate("window.MathJax?.startup?.promise")
     assert visit.console == []
     assert visit.foreign == []

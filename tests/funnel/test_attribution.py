@@ -117,7 +117,7 @@ def test_trace_of_a_document_lost_on_the_way():
     assert (one.score, one.rank, one.threshold, one.n_kept) == (0.8, 2, 4.0, 2)
     assert str(one) == (
         "For query 'q', document 'b' was lost at 'light', where it came in from 'retrieve' "
-        "at rank 2, score 0.8; 'light' kept 2 documents, the lowest with score 4."
+        "at rank 2, score 0.8 there; 'light' kept 2 documents."
     )
 
 
@@ -146,7 +146,7 @@ def test_trace_of_a_query_that_a_stage_emptied():
     one = trace(STAGES, "p", "a")
     assert (one.lost_at, one.score, one.n_kept) == ("light", 0.5, 0)
     assert math.isnan(one.threshold)
-    assert str(one).endswith("at rank 1, score 0.5; 'light' kept no document at all.")
+    assert str(one).endswith("at rank 1, score 0.5 there; 'light' kept no document at all.")
 
 
 def test_trace_of_an_unknown_query():
