@@ -28,11 +28,25 @@ _PAGE = re.compile(r"(chapters/[\w./-]+?\.md)\b")
 _TROUBLE = re.compile(r"WARNING|ERROR|Executing notebook failed|Exception")
 
 
+def same_kernels() -> dict[str, str]:
+    """Hold OpenBLAS to one set of kernels, if this processor has them.
+
+    It would otherwise choose by processor, and the last digits of a product differ between sets: a
+    recording made on one machine is compared on another.
+    """
+    try:
+        processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {"OPENBLAS_CORETYPE": "Haswell"} if " avx2 " in processor else {}
+
+
 def environment() -> dict[str, str]:
     """Return the environment in which chapters run, here, in the recording and in the tests."""
     return {
         **os.environ,
         **ONE_THREAD,
+        **same_kernels(),
         "PYTHONHASHSEED": "0",
         # The debugger's note on frozen modules is a warning on stderr, which a page would show.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -42,7 +56,11 @@ def environment() -> dict[str, str]:
 def fingerprint(root: Path = ROOT) -> str:
     """Return a digest of all that a chapter's results rest on, besides its own cells."""
     digest = hashlib.sha256(platform.python_version().encode())
-    package = (path for path in (root / "mlsd").rglob("*") if path.suffix in {".py", ".mplstyle"})
+    package = (
+        path
+        for path in (root / "mlsd").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
     for path in [root / "requirements.lock", *sorted(package)]:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())

@@ -22,7 +22,9 @@ def test_the_fingerprint_stays_and_the_cache_with_it(project):
     assert (target / ".jupyter_cache").exists()
 
 
-@pytest.mark.parametrize("changed", ["mlsd/metrics/a.py", "mlsd/new.py", "requirements.lock"])
+@pytest.mark.parametrize(
+    "changed", ["mlsd/metrics/a.py", "mlsd/new.py", "mlsd/pins.txt", "requirements.lock"]
+)
 def test_a_change_of_code_or_lock_drops_the_cache(project, changed):
     target = project / "_build"
     build.drop_stale_cache(target, project)
@@ -50,4 +52,5 @@ def test_the_failing_page_is_named():
 
 def test_one_thread_is_handed_to_the_kernels():
     environment = build.environment()
+    assert environment.get("OPENBLAS_CORETYPE", "Haswell") == "Haswell"
     assert environment["OPENBLAS_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "1"
