@@ -15,17 +15,28 @@ __all__ = ["Result", "plain"]
 
 
 def plain(value: Any) -> Any:
-    """Return `value` with NumPy scalars and arrays turned into Python numbers and lists."""
+    """Return `value` as plain Python values all the way down, ready for ``json.dumps``.
+
+    NumPy scalars become numbers, arrays and tuples lists, results and frames dictionaries, and a
+    missing value of pandas None.
+    """
+    if isinstance(value, Result):
+        return value.to_dict()  # type: ignore[misc]
+    if value is pd.NA:
+        return None
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return plain(value.tolist())
     if isinstance(value, pd.Series | pd.DataFrame):
-        return value.to_dict()
+        return plain(value.to_dict())
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {
+            key.item() if isinstance(key, np.generic) else key: plain(item)
+            for key, item in value.items()
+        }
     return value
 
 
@@ -38,7 +49,7 @@ class Result:
     __slots__ = ()
 
     def to_dict(self: DataclassInstance) -> dict[str, Any]:
-        """Return the fields by name, as plain Python values."""
+        """Return the fields by name, as plain Python values, results inside it included."""
         return {
             field.name: plain(getattr(self, field.name))
             for field in dataclasses.fields(self)

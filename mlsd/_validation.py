@@ -18,6 +18,7 @@ __all__ = [
     "check_columns",
     "check_fraction",
     "check_positive_int",
+    "check_rank_follows_score",
     "check_same_length",
     "warn_undefined",
 ]
@@ -95,6 +96,25 @@ def as_1d_float(values: Any, name: str, *, allow_nan: bool = False) -> FloatArra
         if missing:
             raise ValueError(f"{name} holds {missing} NaN among {array.size} values")
     return array
+
+
+def check_rank_follows_score(
+    group: npt.NDArray[np.int64], score: FloatArray, rank: FloatArray, name: str
+) -> None:
+    """Raise ValueError if a better rank goes with a lower score within a group.
+
+    Ranks may repeat or leave places out, and equal scores may have any ranks.
+    """
+    order = np.lexsort((-score, rank, group))
+    group, score, rank = group[order], score[order], rank[order]
+    wrong = np.flatnonzero((group[1:] == group[:-1]) & (score[1:] > score[:-1]))
+    if wrong.size:
+        at = int(wrong[0])
+        raise ValueError(
+            f"{name}['rank'] contradicts {name}['score'] in {np.unique(group[wrong]).size} queries:"
+            f" rank {rank[at]:g} has score {score[at]:g} and rank {rank[at + 1]:g} has score "
+            f"{score[at + 1]:g}; higher scores rank first, so make the ranks anew or drop them"
+        )
 
 
 def check_same_length(**arrays: Any) -> None:

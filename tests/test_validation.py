@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlsd import _validation as v
 
@@ -78,3 +80,24 @@ def test_warn_undefined_points_at_the_caller_of_the_public_function():
 def test_refuses(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=7))
+def test_ranks_follow_scores_exactly_when_no_pair_says_otherwise(rows):
+    group, score, rank = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    bad = {g for g, s, r in rows for h, t, q in rows if g == h and r < q and s < t}
+    if not bad:
+        v.check_rank_follows_score(group, score.astype(float), rank.astype(float), "run")
+        return
+    match = rf"run\['rank'\] contradicts run\['score'\] in {len(bad)} queries"
+    with pytest.raises(ValueError, match=match):
+        v.check_rank_follows_score(group, score.astype(float), rank.astype(float), "run")
+
+
+def test_infinite_scores_have_an_order_too():
+    group = np.zeros(3, dtype=np.int64)
+    score = np.array([np.inf, 0.0, -np.inf])
+    v.check_rank_follows_score(group, score, np.array([1.0, 2.0, 3.0]), "run")
+    with pytest.raises(ValueError, match="rank 1 has score -inf and rank 2 has score 0"):
+        v.check_rank_follows_score(group, score, np.array([3.0, 2.0, 1.0]), "run")

@@ -1,4 +1,18 @@
-"""Funnel ranking: retrieve, fuse, diversify, and say where a relevant document was lost."""
+"""Funnel ranking: retrieve, fuse, diversify, and say where a relevant document was lost.
+
+A *run* is a frame with the columns query_id, doc_id, score and rank (from 1), one row a retrieved
+pair. One rule says in which order a query's documents stand, wherever a run is read:
+
+- score orders, the highest first;
+- rank settles equal scores, the lowest first; without ranks the order of the rows does;
+- a rank that contradicts the score (a better rank with a lower score within a query) raises
+  ValueError, since nothing can tell which of the two was meant. Ranks may leave places out, so the
+  head of a run, or one topic of it, is a run.
+
+Every run returned here follows the rule. Where score is optional and absent, rank orders alone.
+:func:`mlsd.metrics.evaluate_ranking` reads scores only, and its `ties` says what equal ones mean;
+:func:`mlsd.metrics.subtopic_recall` and :func:`mlsd.metrics.alpha_ndcg` keep the rule.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What every part of the funnel shares: identifiers, queries, run frames and their order.
 
 A *run* is a frame with the columns query_id, doc_id, score and rank (from 1), one row a
-retrieved pair.
+retrieved pair. Score orders it and rank settles equal scores: see the package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlsd._validation import check_columns
+from mlsd._validation import as_1d_float, check_columns, check_rank_follows_score
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -26,6 +26,9 @@ def as_ids(values: Any, name: str, *, size: int | None = None) -> pd.Index[Any]:
     if isinstance(values, (str, bytes)):
         raise TypeError(f"{name} must be a sequence of identifiers; got {values!r}")
     ids: pd.Index[Any] = pd.Index(values)
+    if isinstance(ids, pd.MultiIndex):
+        example = ids[:1].tolist()
+        raise TypeError(f"{name} must be strings or numbers; got tuples, such as {example}")
     if size is not None and len(ids) != size:
         raise ValueError(f"{name} has {len(ids)} identifiers for {size} items")
     missing = int(np.count_nonzero(ids.isna()))
@@ -57,11 +60,15 @@ def read_queries(queries: Any, column: str = "text") -> tuple[pd.Index[Any], lis
         return as_ids(queries["query_id"], "queries['query_id']"), list(queries[used])
     if isinstance(queries, pd.Series):
         return as_ids(queries.index, "the index of queries"), list(queries)
-    if isinstance(queries, (str, bytes, Mapping)) or not isinstance(queries, Sequence):
+    if isinstance(queries, (str, bytes, Mapping)) or not isinstance(
+        queries, (Sequence, np.ndarray, pd.Index)
+    ):
         raise TypeError(
             "queries must be a DataFrame with query_id and text, a Series indexed by query_id, "
             f"or a list; got {type(queries).__name__}"
         )
+    if np.ndim(queries) != 1 and isinstance(queries, np.ndarray):
+        raise ValueError(f"queries must be one-dimensional; got shape {queries.shape}")
     return pd.RangeIndex(len(queries)), list(queries)
 
 
@@ -89,7 +96,64 @@ def check_run(run: Any, name: str, columns: Sequence[str] = ("score",)) -> pd.Da
     return frame
 
 
-def order_within(group: IntArray, score: FloatArray, position: IntArray) -> IntArray:
+def _kind(column: pd.Series[Any]) -> str | None:
+    """Return "integer" or "string", or None for an empty column or anything else."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    kind = pd.api.types.infer_dtype(values, skipna=False) if len(values) else None
+    return kind if kind in {"integer", "string"} else None
+
+
+def check_same_kind(
+    frames: Mapping[str, pd.DataFrame], columns: Sequence[str] = ("query_id", "doc_id")
+) -> None:
+    """Raise if identifiers are integers in one frame and strings in another: 7 is never "7"."""
+    for column in columns:
+        kinds = {name: kind for name, frame in frames.items() if (kind := _kind(frame[column]))}
+        first = next(iter(kinds), "")
+        other = next((name for name, kind in kinds.items() if kind != kinds[first]), None)
+        if other is not None:
+            raise TypeError(
+                f"{first}[{column!r}] holds {kinds[first]}s and {other}[{column!r}] "
+                f"{kinds[other]}s, so no identifier can match: convert one of them"
+            )
+
+
+def check_id_kind(value: Any, column: str, name: str, frame: pd.DataFrame) -> None:
+    """Raise if one identifier is an integer and the column of the frame strings, or vice versa."""
+    own = (
+        "integer"
+        if isinstance(value, (int, np.integer))
+        else "string"
+        if isinstance(value, str)
+        else None
+    )
+    theirs = _kind(frame[column])
+    if own and theirs and own != theirs:
+        raise TypeError(
+            f"{column} is the {own} {value!r} and {name}[{column!r}] holds {theirs}s, "
+            "so it can match none: convert one of them"
+        )
+
+
+def read_order(frame: pd.DataFrame, name: str, query: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return score and rank of a run, rank being 0 where there is none, or say what is wrong.
+
+    `query` holds the number of the query of every row.
+    """
+    score = as_1d_float(frame["score"], f"{name}['score']")
+    if not np.isfinite(score).all():
+        raise ValueError(f"{name}['score'] holds infinite values")
+    if "rank" not in frame.columns:
+        return score, np.zeros(score.size)
+    missing = int(frame["rank"].isna().sum())
+    if missing:
+        raise ValueError(f"{name}['rank'] holds {missing} missing among {len(frame)}")
+    rank = as_1d_float(frame["rank"], f"{name}['rank']")
+    check_rank_follows_score(query, score, rank, name)
+    return score, rank
+
+
+def order_within(group: IntArray, score: FloatArray, position: npt.NDArray[Any]) -> IntArray:
     """Return the order by group, then score from the highest, then position from the lowest."""
     return np.lexsort((position, -score, group))
 

@@ -9,16 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlsd._validation import as_1d_float, check_columns, check_positive_int
+from mlsd._validation import as_1d_float, check_columns
 from mlsd.funnel._runs import (
-    RUN_COLUMNS,
     FloatArray,
     IntArray,
-    check_run,
+    check_same_kind,
     rank_within,
-    scale_within,
 )
-from mlsd.funnel.rerank import _blocks
+from mlsd.funnel._slate import assemble, blocks, prepare
 
 __all__ = ["XQuAD"]
 
@@ -127,61 +125,38 @@ class XQuAD:
         Raises
         ------
         TypeError
-            If nothing in `aspects` meets the run because identifiers are integers in one and
-            strings in the other.
+            If identifiers are integers in one frame and strings in another.
         ValueError
             If a column is missing or holds missing values, a row is repeated, a score of the
-            run is infinite, one of `aspects` lies outside [0, 1], or the weights are negative,
-            infinite, lacking, or all 0 for a query.
+            run is infinite, its ranks go against its scores, a score of `aspects` lies outside
+            [0, 1], or the weights are negative, infinite, lacking, or all 0 for a query.
         """
-        frame = check_run(run, "run")
-        k = len(frame) if k is None else check_positive_int(k, "k")
-        score = as_1d_float(frame["score"], "run['score']")
-        if not np.isfinite(score).all():
-            raise ValueError("run['score'] holds infinite values")
-        query = pd.factorize(frame["query_id"])[0]
-        n_queries = int(query.max(initial=-1)) + 1
-        known = _coverage(frame, n_queries, aspects, importance)
-        rank = frame["rank"] if "rank" in frame.columns else np.zeros(len(frame))
-        order = np.lexsort((as_1d_float(rank, "run['rank']"), -score, query))
-        relevance = self.trade_off * scale_within(query, score, n_queries, "minmax")[order]
-
-        sizes = np.bincount(query, minlength=n_queries)
-        starts = np.cumsum(sizes) - sizes
-        place_of = np.empty(len(frame), dtype=np.int64)
-        place_of[order] = rank_within(query[order]) - 1
-        blocks = _alike(sizes, known.n_aspects)
+        candidates = prepare(run, k)
+        query, n_queries = candidates.query, candidates.n_queries
+        known = _coverage(candidates.frame, n_queries, aspects, importance)
+        place_of = candidates.places()
+        alike = _alike(candidates.sizes, known.n_aspects)
         block_of = np.empty(n_queries, dtype=np.int64)
         line_of = np.empty(n_queries, dtype=np.int64)
-        for number, (block, _) in enumerate(blocks):
+        for number, (block, _) in enumerate(alike):
             block_of[block] = number
             line_of[block] = np.arange(block.size)
-        pairs_of = _split(block_of[query[known.row]], len(blocks))
-        aspects_of = _split(block_of[known.query], len(blocks))
-        picks: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
-        for (block, n_columns), pairs, served in zip(blocks, pairs_of, aspects_of, strict=True):
-            width = int(sizes[block].max())
-            real = np.arange(width) < sizes[block, None]
-            at = np.where(real, starts[block, None] + np.arange(width), starts[block, None])
-            value = np.where(real, relevance[at], -np.inf)
-            serves = np.zeros((block.size, width, n_columns))
+        pairs_of = _split(block_of[query[known.row]], len(alike))
+        aspects_of = _split(block_of[known.query], len(alike))
+        picks = []
+        for (block, n_columns), pairs, served in zip(alike, pairs_of, aspects_of, strict=True):
+            _, value = candidates.padded(block, self.trade_off)
+            serves = np.zeros((*value.shape, n_columns))
             row, column = known.row[pairs], known.column[pairs]
             serves[line_of[query[row]], place_of[row], column] = known.score[pairs]
             weight = np.zeros((block.size, n_columns))
             weight[line_of[known.query[served]], known.place[served]] = known.weight[served]
+            size = min(candidates.k, value.shape[1])
             picked, worth = _greedy(
-                value, serves, weight, known.total[block], 1 - self.trade_off, min(k, width)
+                value, serves, weight, known.total[block], 1 - self.trade_off, size
             )
-            row, place = np.nonzero(np.arange(picked.shape[1]) < sizes[block, None])
-            rows = order[starts[block][row] + picked[row, place]]
-            picks.append((block[row], place, rows, worth[row, place]))
-        if not picks:
-            picks = [(query, query, query, score)]
-        of_query, place, rows, worth = (np.concatenate(part) for part in zip(*picks, strict=True))
-        back = np.lexsort((place, of_query))
-        slate = frame.iloc[rows[back]].reset_index(drop=True)
-        slate = slate.assign(score=worth[back], rank=place[back] + 1)
-        return slate[[*RUN_COLUMNS, *(c for c in frame.columns if c not in RUN_COLUMNS)]]
+            picks.append(candidates.picks(block, picked, worth))
+        return assemble(candidates, picks)
 
     def __call__(
         self,
@@ -262,14 +237,14 @@ def _coverage(run: pd.DataFrame, n_queries: int, aspects: Any, importance: Any) 
     if importance is not None:
         _check_columns(importance, "importance", ["query_id", "aspect"], "weight")
         tables.append(importance)
+        check_same_kind({"run": run, "importance": importance}, ["query_id"])
+    check_same_kind({"run": run, "aspects": aspects})
     # The run comes first, so its queries have the codes below n_queries, in its order.
     query = _codes([frame["query_id"] for frame in (run, *tables)])
     doc = _codes([run["doc_id"], aspects["doc_id"]])
     n, end = len(run), len(run) + len(aspects)
     # And a pair with a code below n is that row of the run.
     pair = pd.factorize(query[:end] * (int(doc.max(initial=0)) + 1) + doc)[0][n:]
-    if n and pair.size and not (pair < n).any():
-        _check_same_kind(run, aspects)
 
     # Aspects stand in the order of their names, not of the rows: the order of a sum may decide
     # its last digit, and so a tie.
@@ -335,11 +310,11 @@ def _alike(sizes: IntArray, n_aspects: IntArray) -> list[tuple[IntArray, int]]:
     decide its last digit, and a query must not depend on its company.
     """
     columns = 1 << np.frexp(np.maximum(n_aspects, 1) - 0.5)[1].astype(np.int64)
-    blocks = []
+    found = []
     for width in np.unique(columns).tolist():
         queries = np.flatnonzero(columns == width)
-        blocks += [(queries[part], width) for part in _blocks(sizes[queries], width)]
-    return blocks
+        found += [(queries[part], width) for part in blocks(sizes[queries], width)]
+    return found
 
 
 def _split(block: IntArray, n_blocks: int) -> list[IntArray]:
@@ -379,16 +354,3 @@ def _check_unique(key: IntArray, frame: pd.DataFrame, name: str, *more: str) -> 
             f"{name} holds {int(repeated.sum())} repeated ({', '.join(columns)}) rows, "
             f"the first being {_first(frame[columns], repeated)}"
         )
-
-
-def _check_same_kind(run: pd.DataFrame, aspects: pd.DataFrame) -> None:
-    """Raise if identifiers are integers on one side and strings on the other: 7 is never "7"."""
-    for column in ("query_id", "doc_id"):
-        ours, theirs = (
-            pd.api.types.infer_dtype(frame[column], skipna=False) for frame in (run, aspects)
-        )
-        if {ours, theirs} == {"integer", "string"}:
-            raise TypeError(
-                f"run[{column!r}] holds {ours}s and aspects[{column!r}] {theirs}s, "
-                "so no identifier can match: convert one of them"
-            )

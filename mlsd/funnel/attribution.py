@@ -5,22 +5,23 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._results import Result
 from mlsd._validation import as_1d_float, check_columns, check_positive_int, warn_undefined
-from mlsd.funnel._runs import check_run, pair_at
+from mlsd.funnel._runs import check_id_kind, check_run, check_same_kind, pair_at
 
 __all__ = ["Trace", "stage_report", "trace"]
 
 
 def stage_report(
     stages: Mapping[str, pd.DataFrame],
-    relevant: pd.DataFrame,
+    relevant: Any,
     *,
     n_docs: int | None = None,
     min_relevance: float = 1,
@@ -32,12 +33,13 @@ def stage_report(
     stages : mapping of str to DataFrame
         What left each stage, from the first to the last: query_id and doc_id. Every document
         of a stage must be among those of the stage before.
-    relevant : DataFrame
+    relevant : DataFrame or Qrels
         The judgements: query_id, doc_id, and perhaps relevance; without it every row counts.
+        :class:`mlsd.metrics.Qrels`, and whatever else has a ``to_frame()``, is turned into it.
     n_docs : int, optional
         Number of documents in the collection, which is what enters the first stage.
     min_relevance : float, default 1
-        The lowest relevance that counts as relevant.
+        The lowest relevance that counts as relevant; above 0.
 
     Returns
     -------
@@ -59,8 +61,11 @@ def stage_report(
 
     Raises
     ------
+    TypeError
+        If identifiers are integers in one frame and strings in another.
     ValueError
-        If a stage holds documents that the stage before does not, or repeats a pair.
+        If a stage holds documents that the stage before does not, or repeats a pair, or
+        `min_relevance` is not above 0.
 
     Warns
     -----
@@ -80,8 +85,13 @@ def stage_report(
     """
     if n_docs is not None:
         n_docs = check_positive_int(n_docs, "n_docs")
+    if not min_relevance > 0:
+        raise ValueError(f"min_relevance must be above 0; got {min_relevance!r}")
     frames = _check_stages(stages)
+    if not isinstance(relevant, pd.DataFrame) and callable(getattr(relevant, "to_frame", None)):
+        relevant = relevant.to_frame()
     judged = check_run(relevant, "relevant", ())
+    check_same_kind({**_named("stages", frames), "relevant": judged})
     if "relevance" in judged:
         grade = as_1d_float(judged["relevance"], "relevant['relevance']")
         judged = judged[grade >= min_relevance]
@@ -120,7 +130,7 @@ def stage_report(
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Result):
     """Where one document went for one query, and the stage that lost it.
 
     Attributes
@@ -132,7 +142,8 @@ class Trace:
     lost_at : str or None
         The stage that lost it.
     score, rank : float and int or None
-        Of the document, from the stage `scored_by`; nan and None if no stage scored it.
+        Of the document, from the stage `scored_by`; nan and None if no stage scored it. The rank
+        is also None if the stage gives none.
     scored_by : str or None
         `lost_at` itself if its scores were given, else the last stage that kept the document.
         Only in the first case is the score comparable with the threshold.
@@ -183,10 +194,6 @@ class Trace:
         """Return stage, score and rank for every stage the document left."""
         return pd.DataFrame(list(self.path), columns=["stage", "score", "rank"])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dictionary."""
-        return asdict(self)
-
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(str(self))}</p>{self.to_frame().to_html(index=False)}"
 
@@ -210,7 +217,7 @@ def trace(
     scored : mapping of str to DataFrame, optional
         What a stage scored before it cut, in the same columns; for some stages or all. It
         gives the score of the document at the stage that lost it; otherwise the score and rank
-        of the stage before are given.
+        of the stage before are given. A missing rank is None.
 
     Returns
     -------
@@ -219,9 +226,12 @@ def trace(
 
     Raises
     ------
+    TypeError
+        If identifiers are integers in one place and strings in another, `query_id` and `doc_id`
+        included.
     ValueError
-        If the document is absent from a stage and present in a later one, or `scored` names
-        an unknown stage.
+        If the document is absent from a stage and present in a later one, `scored` names an
+        unknown stage, or a frame repeats a pair or lacks scores.
 
     Examples
     --------
@@ -238,6 +248,15 @@ def trace(
     unknown = [name for name in scored or {} if name not in frames]
     if unknown:
         raise ValueError(f"scored names the stages {unknown}, and stages holds {list(frames)}")
+    before_cuts = {
+        name: check_run(run, f"scored[{name!r}]") for name, run in (scored or {}).items()
+    }
+    named = _named("stages", frames) | _named("scored", before_cuts)
+    check_same_kind(named)
+    for name, frame in named.items():
+        check_id_kind(query_id, "query_id", name, frame)
+        check_id_kind(doc_id, "doc_id", name, frame)
+    query_id, doc_id = _python(query_id), _python(doc_id)
     kept = {name: _of_query(frame, f"stages[{name!r}]", query_id) for name, frame in frames.items()}
     places = {name: _place(frame, doc_id) for name, frame in kept.items()}
     path = tuple((name, *place) for name, place in places.items() if place is not None)
@@ -254,8 +273,8 @@ def trace(
         )
     judge = list(frames)[-1] if lost_at is None else lost_at
     scored_by, score, rank = path[-1] if path else (None, math.nan, None)
-    if lost_at is not None and scored is not None and lost_at in scored:
-        before_cut = _of_query(scored[lost_at], f"scored[{lost_at!r}]", query_id)
+    if lost_at is not None and lost_at in before_cuts:
+        before_cut = _of_query(before_cuts[lost_at], f"scored[{lost_at!r}]", query_id)
         place = _place(before_cut, doc_id)
         if place is not None:
             scored_by, (score, rank) = lost_at, place
@@ -281,6 +300,11 @@ def _check_stages(stages: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
     if not stages:
         raise ValueError("stages is empty")
     return {name: check_run(run, f"stages[{name!r}]", ()) for name, run in stages.items()}
+
+
+def _named(argument: str, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the frames by the words for them in a message."""
+    return {f"{argument}[{name!r}]": frame for name, frame in frames.items()}
 
 
 def _check_nested(frames: dict[str, pd.DataFrame], keys: list[npt.NDArray[np.int64]]) -> None:
@@ -309,5 +333,10 @@ def _place(frame: pd.DataFrame, doc_id: Any) -> tuple[float, int | None] | None:
     row = frame[(frame["doc_id"] == doc_id).to_numpy(dtype=bool)]
     if row.empty:
         return None
-    rank = int(row["rank"].iloc[0]) if "rank" in row.columns else None
-    return float(row["score"].iloc[0]), rank
+    rank = row["rank"].iloc[0] if "rank" in row.columns else None
+    return float(row["score"].iloc[0]), None if pd.isna(rank) else int(rank)
+
+
+def _python(value: Any) -> Any:
+    """Return a NumPy scalar as the Python value it stands for, and anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value

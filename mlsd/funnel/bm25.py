@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -158,7 +159,8 @@ class BM25:
         Raises
         ------
         TypeError
-            If a text is not a string; the message counts them.
+            If `texts` is a frame, a mapping or a set, or a text is not a string; the message
+            counts them.
         ValueError
             If there are no texts, or the identifiers are missing, repeated or too few.
         """
@@ -170,20 +172,25 @@ class BM25:
         n_docs = len(texts)
         ids = as_ids(range(n_docs) if doc_ids is None else doc_ids, "doc_ids", size=n_docs)
 
-        terms: list[str] = []
+        # A term gets the next number when it first comes up. Four bytes a token are kept, not its
+        # string: the tokens of a collection are many times its terms.
+        numbers: defaultdict[str, int] = defaultdict(int)
+        numbers.default_factory = numbers.__len__
+        tokens = array("i")
         lengths = np.empty(n_docs, dtype=np.int64)
         for row, text in enumerate(texts):  # the analyser is Python: this loop is its price
             found = self.analyzer(text)
             if isinstance(found, str):  # would be read as a list of letters
                 raise TypeError(f"analyzer must return a list of terms; got the text {found!r}")
             lengths[row] = len(found)
-            terms += found
+            tokens.extend(map(numbers.__getitem__, found))
         # Sorted terms make sums, and so ties, independent of the order of the documents.
-        vocabulary = {term: row for row, term in enumerate(sorted(set(terms)))}
-        term_rows = np.fromiter(map(vocabulary.__getitem__, terms), np.int32, len(terms))
+        vocabulary = {term: row for row, term in enumerate(sorted(numbers))}
+        row_of = np.fromiter(map(vocabulary.__getitem__, numbers), np.int32, len(numbers))
+        term_rows = row_of[np.asarray(tokens)]
         doc_columns = np.repeat(np.arange(n_docs, dtype=np.int32), lengths)
         counts = coo_array(
-            (np.ones(len(terms)), (term_rows, doc_columns)), shape=(len(vocabulary), n_docs)
+            (np.ones(term_rows.size), (term_rows, doc_columns)), shape=(len(vocabulary), n_docs)
         ).tocsr()
         counts.sum_duplicates()
 
@@ -208,12 +215,13 @@ class BM25:
 
         Parameters
         ----------
-        queries : DataFrame, Series or list
+        queries : DataFrame, Series or sequence
             A frame with the columns query_id and text; a Series of texts indexed by query_id;
-            or a list, whose query_id is the position from 0. In place of a text a query may be
-            a mapping from term to weight (at least 0), for example a query rewritten with
-            synonyms; a frame holds such mappings in a column `terms`, which goes before
-            `text`. The terms of a mapping are used as they are, without the analyser.
+            or a list, array or Index of texts, whose query_id is the position from 0. In place
+            of a text a query may be a mapping from term to weight (at least 0), for example a
+            query rewritten with synonyms. The terms of a mapping are used as they are, without
+            the analyser. A frame may hold texts or mappings in a column `terms`; then that is
+            what is searched, and a column `text` beside it, say what the user typed, is not read.
         k : int
             How many at most, at least 1.
 
@@ -250,7 +258,7 @@ class BM25:
 
         Parameters
         ----------
-        queries : DataFrame, Series or list
+        queries : DataFrame, Series or sequence
             As in :meth:`search`.
 
         Returns
@@ -267,7 +275,7 @@ class BM25:
 
         Parameters
         ----------
-        queries : DataFrame, Series or list
+        queries : DataFrame, Series or sequence
             As in :meth:`search`.
         pairs : DataFrame
             query_id and doc_id; other columns are ignored.
@@ -348,7 +356,8 @@ class BM25:
 
 def _check_texts(texts: Any) -> list[str]:
     """Return the texts as a list, or say how many are not strings."""
-    if isinstance(texts, (str, bytes)):
+    # Iterating over a frame or a mapping would index the names of its columns, or its keys.
+    if isinstance(texts, (str, bytes, pd.DataFrame, Mapping, Set)):
         raise TypeError(f"texts must be a sequence of strings; got one {type(texts).__name__}")
     listed = list(texts)
     if not listed:

@@ -24,6 +24,8 @@ __all__ = ["DenseIndex"]
 Float32Array = npt.NDArray[np.float32]
 
 _QUERIES_AT_ONCE = 128
+# Numbers held at once in float64 when vectors are brought to length 1: 8 MB.
+_ROW_NUMBERS = 1_048_576
 # Numbers held at once when pairs are scored in float64: 1 MB a side, to stay in cache.
 _PAIR_NUMBERS = 131_072
 
@@ -56,8 +58,8 @@ class DenseIndex:
     -----
     Ties go to the document that came first in `fit`. The margin is the a priori error bound of
     an inner product of `d` terms in any order of summation, `d u / (1 - d u) |x| |y|` with
-    `u = 2**-24`. The cosine is that of vectors rounded to float32 at length 1: within 2e-7 of
-    the cosine of the vectors given.
+    `u = 2**-24`. For the cosine, vectors are brought to length 1 in float64, whatever their scale,
+    and then rounded to float32: the score is within 2e-7 of the cosine of the vectors given.
 
     References
     ----------
@@ -119,10 +121,12 @@ class DenseIndex:
 
         Raises
         ------
+        TypeError
+            If `vectors` is not numeric or is complex.
         ValueError
-            If `vectors` is not two-dimensional, is empty, holds NaN, infinity or a number
-            beyond float32, or (cosine) holds a vector of length 0; or if the identifiers are
-            missing, repeated or too few.
+            If `vectors` is not two-dimensional, is empty, holds NaN or infinity, (dot) holds a
+            number beyond float32, or (cosine) holds a vector of length 0; or if the identifiers
+            are missing, repeated or too few.
         """
         if doc_ids is None:
             doc_ids = vectors.index if isinstance(vectors, pd.DataFrame) else None
@@ -222,21 +226,16 @@ class DenseIndex:
         given = np.asarray(vectors)
         if given.ndim != 2:
             raise ValueError(f"{name} must be two-dimensional; got shape {given.shape}")
-        try:
-            with np.errstate(over="ignore"):  # what overflows is counted and refused below
-                matrix = np.ascontiguousarray(given, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must be numeric: {error}") from None
+        if np.iscomplexobj(given):  # a cast would drop the imaginary parts
+            raise TypeError(f"{name} must be real; got {given.dtype}")
+        if self.metric == "cosine":
+            return _unit_rows(given, name)
+        with np.errstate(over="ignore"):  # what overflows is counted and refused below
+            matrix: Float32Array = _cast(given, np.float32, name)
         bad = int((~np.isfinite(matrix)).any(axis=1).sum())
         if bad:
             raise ValueError(f"{name} has {bad} rows with NaN, infinity or numbers beyond float32")
-        if self.metric == "dot":
-            return matrix.copy() if np.shares_memory(matrix, given) else matrix
-        lengths = _lengths(matrix)
-        zero = int((lengths == 0).sum())
-        if zero:
-            raise ValueError(f"{name} has {zero} rows of length 0, which have no cosine")
-        return (matrix / lengths[:, None]).astype(np.float32)
+        return matrix.copy() if np.shares_memory(matrix, given) else matrix
 
     def _prepare_queries(self, X: Any) -> Float32Array:
         """Return the queries as the index compares them."""
@@ -323,7 +322,41 @@ def _query_ids(X: Any, query_ids: Any) -> pd.Index[Any]:
     return as_ids(query_ids, "query_ids", size=len(X))
 
 
-def _lengths(matrix: Float32Array) -> FloatArray:
+def _cast(given: npt.NDArray[Any], dtype: Any, name: str) -> npt.NDArray[Any]:
+    """Return the numbers as `dtype`, or say that they are none."""
+    try:
+        return np.ascontiguousarray(given, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numeric: {error}") from None
+
+
+def _unit_rows(given: npt.NDArray[Any], name: str) -> Float32Array:
+    """Return the rows at length 1, computed in float64 and rounded once.
+
+    Rounded to float32 first, small numbers would lose digits or become 0. A power of two brings
+    each row's largest number near 1, which loses nothing and keeps its squares from underflow.
+    """
+    unit = np.empty(given.shape, dtype=np.float32)
+    step = max(1, _ROW_NUMBERS // max(given.shape[1], 1))
+    bad = zero = 0
+    for start in range(0, len(given), step):
+        wide = _cast(given[start : start + step], np.float64, name)
+        largest = np.abs(wide).max(axis=1, initial=0.0)
+        finite = np.isfinite(largest)
+        bad += int((~finite).sum())
+        zero += int((largest == 0).sum())
+        if bad or zero:
+            continue  # no result, but the count goes on
+        wide = np.ldexp(wide, -np.frexp(largest)[1][:, None])
+        unit[start : start + step] = wide / _lengths(wide)[:, None]
+    if bad:
+        raise ValueError(f"{name} has {bad} rows with NaN, infinity or numbers beyond float64")
+    if zero:
+        raise ValueError(f"{name} has {zero} rows of length 0, which have no cosine")
+    return unit
+
+
+def _lengths(matrix: npt.NDArray[Any]) -> FloatArray:
     """Return the length of every row in float64, without a float64 copy of the matrix."""
     squares: FloatArray = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
     return np.sqrt(squares)

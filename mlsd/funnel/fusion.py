@@ -13,8 +13,10 @@ from mlsd.funnel._runs import (
     FloatArray,
     IntArray,
     check_run,
+    check_same_kind,
     order_within,
     rank_within,
+    read_order,
     run_frame,
     scale_within,
 )
@@ -26,19 +28,26 @@ Weights = Mapping[str, float] | Sequence[float]
 
 
 def reciprocal_rank_fusion(
-    runs: Runs, *, k: float = 60, weights: Weights | None = None, depth: int | None = None
+    runs: Runs,
+    *,
+    rank_constant: float = 60,
+    weights: Weights | None = None,
+    depth: int | None = None,
 ) -> pd.DataFrame:
-    """Fuse rankings by the sum of `weight / (k + rank)` over the runs that hold a document.
+    """Fuse rankings by the sum of `weight / (rank_constant + rank)` over the runs.
 
-    Only ranks count, so runs whose scores have different scales can be fused as they are.
+    A run that lacks a document adds nothing to it. Only ranks count, so runs whose scores have
+    different scales can be fused as they are.
 
     Parameters
     ----------
     runs : mapping of str to DataFrame, or list of DataFrame
         Each with query_id, doc_id and rank (from 1); without a rank column the ranks are those
-        of score, ties in the order of rows. A run may lack queries.
-    k : float, default 60
-        How little the first places stand out; at least 0. 60 is the value of the paper.
+        of score, ties in the order of rows. With both columns, the ranks must follow the scores.
+        A run may lack queries.
+    rank_constant : float, default 60
+        How little the first places stand out; at least 0. 60 is the value of the paper, where it
+        is called k.
     weights : mapping or sequence, optional
         One weight a run, at least 0, default 1; a run of weight 0 is left out.
     depth : int, optional
@@ -52,9 +61,11 @@ def reciprocal_rank_fusion(
 
     Raises
     ------
+    TypeError
+        If identifiers are integers in one run and strings in another.
     ValueError
-        If there are no runs, a run repeats a pair or has a missing value or a rank below 1, or
-        the weights do not fit the runs.
+        If there are no runs, a run repeats a pair, has a missing value or a rank below 1, or
+        ranks against its scores, or the weights do not fit the runs.
 
     References
     ----------
@@ -73,12 +84,12 @@ def reciprocal_rank_fusion(
     1        q      a  0.0164     2
     2        q      c  0.0161     3
     """
-    if not (np.isfinite(k) and k >= 0):
-        raise ValueError(f"k must be finite and at least 0; got {k!r}")
+    if not (np.isfinite(rank_constant) and rank_constant >= 0):
+        raise ValueError(f"rank_constant must be finite and at least 0; got {rank_constant!r}")
     if depth is not None:
         depth = check_positive_int(depth, "depth")
     pool = _Pool(runs, weights, ranked=True)
-    score = pool.weight / (k + pool.rank)
+    score = pool.weight / (rank_constant + pool.rank)
     return pool.fuse(score, keep=None if depth is None else pool.rank <= depth)
 
 
@@ -93,7 +104,8 @@ def weighted_fusion(
     Parameters
     ----------
     runs : mapping of str to DataFrame, or list of DataFrame
-        Each with query_id, doc_id and a finite score. A run may lack queries.
+        Each with query_id, doc_id, a finite score, and perhaps rank, which then settles equal
+        scores (else the order of rows does). A run may lack queries.
     weights : mapping or sequence, optional
         One weight a run, at least 0, default 1; a run of weight 0 is left out.
     normalize : {"minmax", "zscore", None}, default "minmax"
@@ -173,20 +185,22 @@ class _Pool:
         ranks, scores, frames = [], [], []
         for name, run in named.items():
             label = f"runs[{name!r}]"
-            by_rank = ranked and isinstance(run, pd.DataFrame) and "rank" in run.columns
+            has_rank = isinstance(run, pd.DataFrame) and "rank" in run.columns
+            by_rank = ranked and has_rank
             frames.append(check_run(run, label, ["rank" if by_rank else "score"]))
-            if by_rank:
-                rank = as_1d_float(run["rank"], f"{label}['rank']")
-                if rank.min(initial=1) < 1:
-                    raise ValueError(f"{label}['rank'] counts from 1; its lowest is {rank.min()}")
+            query = pd.factorize(run["query_id"])[0]
+            if by_rank and "score" not in run.columns:
                 score = np.zeros(len(run))
+                rank = as_1d_float(run["rank"], f"{label}['rank']")
             else:
-                score = as_1d_float(run["score"], f"{label}['score']")
-                if not np.isfinite(score).all():
-                    raise ValueError(f"{label}['score'] holds infinite values")
-                rank = _ranks(pd.factorize(run["query_id"])[0], score)
+                score, rank = read_order(run, label, query)
+            if has_rank and rank.min(initial=1) < 1:
+                raise ValueError(f"{label}['rank'] counts from 1; its lowest is {rank.min()}")
+            if not by_rank:
+                rank = _ranks(query, score, rank)
             ranks.append(rank)
             scores.append(score)
+        check_same_kind({f"runs[{name!r}]": f for name, f in zip(named, frames, strict=True)})
         self.n_runs = len(frames)
         self.run = np.repeat(np.arange(self.n_runs), [len(frame) for frame in frames])
         self.weight = given[self.run]
@@ -228,9 +242,9 @@ def _stack(frames: list[pd.DataFrame], column: str) -> pd.Series[Any]:
     return pd.concat([frame[column] for frame in frames], ignore_index=True)
 
 
-def _ranks(group: IntArray, score: FloatArray) -> FloatArray:
-    """Return the rank of every row in its group by score, ties in the order of rows."""
-    order = order_within(group, score, np.arange(score.size))
+def _ranks(group: IntArray, score: FloatArray, given: FloatArray) -> FloatArray:
+    """Return the rank of every row in its group by score, then by rank given, then by row."""
+    order = order_within(group, score, given)
     rank = np.empty(score.size)
     rank[order] = rank_within(group[order])
     return rank

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlsd._validation import as_1d_float, check_positive_int
-from mlsd.funnel._runs import RUN_COLUMNS, FloatArray, IntArray, check_run, dot_rows, scale_within
+from mlsd.funnel._runs import FloatArray, IntArray, dot_rows
+from mlsd.funnel._slate import assemble, blocks, prepare
 from mlsd.funnel.dense import DenseIndex
 
 __all__ = ["MMR"]
-
-# Numbers held at once for the vectors of a block of queries: 32 MB of float64.
-_BLOCK_NUMBERS = 4_000_000
 
 
 class MMR:
@@ -99,44 +96,22 @@ class MMR:
         ------
         ValueError
             If there are no vectors, a candidate has none, a vector has length 0 or holds NaN
-            or infinity, or the run repeats a pair or holds a missing or infinite score.
+            or infinity, or the run repeats a pair, holds a missing or infinite score, or ranks
+            against its scores.
         """
-        frame = check_run(run, "run")
-        k = len(frame) if k is None else check_positive_int(k, "k")
-        score = as_1d_float(frame["score"], "run['score']")
-        if not np.isfinite(score).all():
-            raise ValueError("run['score'] holds infinite values")
+        candidates = prepare(run, k)
         given = self.vectors if vectors is None else vectors
         if given is None:
             raise ValueError("vectors is missing: give them here or to MMR(vectors=...)")
-        doc, table = _directions(given, frame["doc_id"])
-
-        query = pd.factorize(frame["query_id"])[0]
-        n_queries = int(query.max(initial=-1)) + 1
-        rank = frame["rank"] if "rank" in frame.columns else np.zeros(len(frame))
-        order = np.lexsort((as_1d_float(rank, "run['rank']"), -score, query))
-        relevance = self.trade_off * scale_within(query, score, n_queries, "minmax")[order]
-        doc = doc[order]
-
-        sizes = np.bincount(query, minlength=n_queries)
-        starts = np.cumsum(sizes) - sizes
-        picks: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
-        for block in _blocks(sizes, max(table.shape[1], 1)):
-            width = int(sizes[block].max())
-            real = np.arange(width) < sizes[block, None]
-            at = np.where(real, starts[block, None] + np.arange(width), starts[block, None])
-            value = np.where(real, relevance[at], -np.inf)
-            picked, worth = _greedy(value, table[doc[at]], 1 - self.trade_off, min(k, width))
-            row, place = np.nonzero(np.arange(picked.shape[1]) < sizes[block, None])
-            rows = order[starts[block][row] + picked[row, place]]
-            picks.append((block[row], place, rows, worth[row, place]))
-        if not picks:
-            picks = [(query, query, query, score)]
-        of_query, place, rows, worth = (np.concatenate(part) for part in zip(*picks, strict=True))
-        back = np.lexsort((place, of_query))
-        slate = frame.iloc[rows[back]].reset_index(drop=True)
-        slate = slate.assign(score=worth[back], rank=place[back] + 1)
-        return slate[[*RUN_COLUMNS, *(c for c in frame.columns if c not in RUN_COLUMNS)]]
+        doc, table = _directions(given, candidates.frame["doc_id"])
+        doc = doc[candidates.order]
+        picks = []
+        for block in blocks(candidates.sizes, max(table.shape[1], 1)):
+            at, value = candidates.padded(block, self.trade_off)
+            size = min(candidates.k, at.shape[1])
+            picked, worth = _greedy(value, table[doc[at]], 1 - self.trade_off, size)
+            picks.append(candidates.picks(block, picked, worth))
+        return assemble(candidates, picks)
 
     def __call__(
         self, run: pd.DataFrame, vectors: Any = None, k: int | None = None
@@ -162,18 +137,6 @@ def _greedy(
         cosine = dot_rows(vectors, vectors[rows, best][:, None, :])
         np.maximum(closest, cosine, out=closest)
     return picked, worth
-
-
-def _blocks(sizes: IntArray, n_dims: int) -> list[IntArray]:
-    """Group queries of like size so that their padded vectors fit in `_BLOCK_NUMBERS`."""
-    largest_first = np.argsort(-sizes, kind="stable")
-    blocks = []
-    start = 0
-    while start < sizes.size:
-        room = _BLOCK_NUMBERS // (int(sizes[largest_first[start]]) * n_dims)
-        blocks.append(largest_first[start : start + max(room, 1)])
-        start += max(room, 1)
-    return blocks
 
 
 def _directions(vectors: Any, doc_ids: pd.Series[Any]) -> tuple[IntArray, FloatArray]:

@@ -147,7 +147,8 @@ def ndcg(
     Raises
     ------
     ValueError
-        If the shapes differ, a value is NaN, the input is empty or an option is unknown.
+        If the shapes differ, a value is NaN, the input is empty, a gain is not finite or an
+        option is unknown.
 
     References
     ----------

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from mlsd._groups import FloatArray, IntArray, Segments
-from mlsd._validation import as_1d_float, check_columns, check_positive_int, warn_undefined
+from mlsd._validation import (
+    as_1d_float,
+    check_columns,
+    check_positive_int,
+    check_rank_follows_score,
+    warn_undefined,
+)
 from mlsd.metrics._ids import as_ids, check_same_kind
 
 __all__ = ["alpha_ndcg", "subtopic_recall"]
@@ -58,7 +64,11 @@ def _aspects(run: pd.DataFrame, subtopics: pd.DataFrame) -> _Aspects:
         if double:
             raise ValueError(f"{name} holds {double} duplicate rows of {columns}")
     by = "rank" if "rank" in run else "score"
-    order_by = as_1d_float(run[by], f"run column {by!r}") * (1.0 if by == "rank" else -1.0)
+    values = as_1d_float(run[by], f"run column {by!r}")
+    if by == "rank" and "score" in run:
+        score = as_1d_float(run["score"], "run column 'score'")
+        check_rank_follows_score(pd.factorize(run["query_id"])[0], score, values, "run")
+    order_by = values if by == "rank" else -values
     if by == "rank" and run.duplicated(["query_id", "rank"]).any():
         raise ValueError("run gives one rank to several documents of a query")
     ranked = run[keys].assign(order=order_by).sort_values("order", kind="stable")
@@ -94,8 +104,9 @@ def subtopic_recall(run: pd.DataFrame, subtopics: pd.DataFrame, k: int = 10) -> 
     Parameters
     ----------
     run : DataFrame
-        query_id, doc_id, and ``rank`` (from 1, smaller first) or, without it, ``score`` (higher
-        first; equal scores in the order of the rows).
+        query_id, doc_id, and ``score`` (higher first) or ``rank`` (smaller first) or both. Of
+        equal scores the smaller rank comes first, without ranks the earlier row. With both, the
+        ranks must follow the scores. Places are counted anew, so ranks may leave some out.
     subtopics : DataFrame
         query_id, doc_id, subtopic: one row for each subtopic that a document covers.
     k : int
@@ -112,7 +123,8 @@ def subtopic_recall(run: pd.DataFrame, subtopics: pd.DataFrame, k: int = 10) -> 
     TypeError
         If an argument is not a DataFrame, or identifiers are integers on one side only.
     ValueError
-        If a column is missing, or a row, a rank or a cut-off is not valid.
+        If a column is missing, a row, a score, a rank or a cut-off is not valid, or a better
+        rank goes with a lower score within a query.
 
     References
     ----------

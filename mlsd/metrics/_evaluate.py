@@ -24,7 +24,7 @@ EMPTY = ("nan", 0, 1, "raise")
 
 
 def evaluate_ranking(
-    qrels: Qrels,
+    qrels: Qrels | pd.DataFrame,
     run: pd.DataFrame,
     metrics: str | Iterable[str],
     *,
@@ -41,9 +41,10 @@ def evaluate_ranking(
 
     Parameters
     ----------
-    qrels : Qrels
+    qrels : Qrels or DataFrame
         The judgements. The ideal ranking and the number of relevant documents come from all of
-        them, retrieved or not.
+        them, retrieved or not. A frame with the columns query_id, doc_id and relevance is made
+        into ``Qrels`` at every call; to evaluate several runs, make it once.
     run : DataFrame
         One row a retrieved document, in any order. Higher scores are better; a score may be
         negative or infinite.
@@ -123,8 +124,10 @@ def evaluate_ranking(
     >>> result.mean().round(4).to_dict()
     {'ndcg@10': 0.7878, 'mrr': 0.875, 'recall@2': 0.75}
     """
-    if not isinstance(qrels, Qrels):
-        raise TypeError(f"qrels must be a Qrels; got {type(qrels).__name__}")
+    if isinstance(qrels, pd.DataFrame):
+        qrels = Qrels(qrels)
+    elif not isinstance(qrels, Qrels):
+        raise TypeError(f"qrels must be Qrels or a DataFrame; got {type(qrels).__name__}")
     measures = parse_measures(metrics)
     check_choice(ties, "ties", TIES)
     check_choice(empty, "empty", EMPTY)

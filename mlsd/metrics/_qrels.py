@@ -24,7 +24,14 @@ def gains(relevance: FloatArray, gain: Gain) -> FloatArray:
         if gain == "linear":
             return np.maximum(relevance, 0.0)
         if gain == "exp2":
-            return np.exp2(np.maximum(relevance, 0.0)) - 1.0
+            with np.errstate(over="ignore"):  # refused below
+                powers = np.exp2(np.maximum(relevance, 0.0)) - 1.0
+            if not np.isfinite(powers).all():
+                raise ValueError(
+                    "gain 'exp2' must be finite: 2**relevance overflows for the relevance "
+                    f"{float(relevance.max())}"
+                )
+            return powers
     elif isinstance(gain, Mapping):
         levels, which = np.unique(relevance, return_inverse=True)
         unknown = [float(level) for level in levels if level >= 0 and level not in gain]
@@ -117,7 +124,7 @@ class Qrels:
         raise AttributeError(f"Qrels is immutable: cannot delete {name!r}")
 
     def __reduce__(self) -> tuple[type[Qrels], tuple[pd.DataFrame]]:
-        # String hashes differ between processes, so the keys must not travel.
+        # Unpickling sets the slots one by one, which __setattr__ forbids: a copy is built anew.
         return Qrels, (self.to_frame(),)
 
     def __len__(self) -> int:

@@ -27,15 +27,15 @@ class RankingDiagnostics(Result):
     n_run_rows: int
     """Rows of the run, all of them."""
     missing_queries: int
-    """Judged queries of which the run has no row: they count as 0."""
+    """Judged queries of which the run has no row; they count as 0."""
     unjudged_queries: int
-    """Queries of the run that are not judged: dropped."""
+    """Queries of the run that are not judged, and so dropped."""
     unjudged_query_rows: int
     """Rows of the run dropped with them."""
     empty_queries: int
-    """Judged queries without a relevant document: undefined, see `empty`."""
+    """Judged queries without a relevant document, undefined; see `empty`."""
     unjudged_rows: int
-    """Rows of judged queries whose document is not judged: not relevant, or dropped on request."""
+    """Rows of judged queries whose document is not judged; not relevant, or dropped on request."""
     tied_fraction: float
     """Of the ranked rows of judged queries, the share whose score is not unique in its query."""
     judged_at_10: float

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mlsd.funnel.rerank as blocks
+import mlsd.funnel._slate as blocks
 from mlsd.funnel import XQuAD
 
 
@@ -216,6 +216,7 @@ def test_names_of_any_kind():
         pd.testing.assert_frame_equal(got, expected)
 
 
+SLATE = ["query_id", "doc_id", "rank"]
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -236,6 +237,8 @@ def test_properties(seed, trade_off, k, ties):
     assert len(whole) == len(run)
     assert (whole.groupby("query_id")["score"].diff().dropna() <= 0).all()
     assert whole["score"].between(0, 1 + 1e-15).all()
+    # And so the slate is a run: ranks that go against its scores would raise.
+    pd.testing.assert_frame_equal(XQuAD(1).rerank(whole, aspects)[SLATE], whole[SLATE])
     # A short slate is the head of a long one.
     head = whole[whole["rank"] <= k].reset_index(drop=True)
     short = xquad.rerank(run, aspects, k, importance=importance)
@@ -285,6 +288,16 @@ def rerank(run=RUN, aspects=ASPECTS, k=None, importance=None):
     ("call", "error", "match"),
     [
         (lambda: XQuAD(-0.5), ValueError, r"trade_off must be in \[0, 1\]; got -0.5"),
+        (
+            lambda: rerank(RUN.assign(rank=[2, 1])),
+            ValueError,
+            r"run\['rank'\] contradicts run\['score'\] in 1 queries",
+        ),
+        (
+            lambda: rerank(importance=IMPORTANCE.assign(query_id="1")),
+            TypeError,
+            r"run\['query_id'\] holds integers and importance\['query_id'\] strings",
+        ),
         (lambda: XQuAD(np.nan), ValueError, r"trade_off must be in \[0, 1\]; got nan"),
         (lambda: rerank(k=0), ValueError, "k must be at least 1; got 0"),
         (

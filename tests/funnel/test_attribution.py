@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from mlsd._validation import UndefinedMetricWarning
 from mlsd.funnel import Trace, stage_report, trace
+from mlsd.metrics import Qrels
 
 
 def funnel_of(rng, n_queries=8, n_docs=40, counts=(20, 9, 3)):
@@ -167,8 +169,35 @@ def test_trace_prints_and_exports():
     assert "&lt;b&gt;" in one._repr_html_()
     assert trace(STAGES, "q", "a").to_frame()["stage"].tolist() == list(STAGES)
     assert trace(STAGES, "q", "b").to_dict()["lost_at"] == "light"
+    assert json.loads(json.dumps(trace(STAGES, "q", "b").to_dict()))["path"] == [
+        ["retrieve", 0.8, 2]
+    ]
     with pytest.raises(AttributeError):
         one.score = 3.0
+
+
+def test_trace_of_numpy_identifiers_is_plain():
+    run = pd.DataFrame({"query_id": [1, 1], "doc_id": [5, 6], "score": [2.0, 1.0]})
+    one = trace({"retrieve": run}, np.int64(1), run["doc_id"].to_numpy()[0])
+    assert str(one) == "For query 1, document 5 survived every stage of 2, score 2."
+    assert json.loads(json.dumps(one.to_dict()))["doc_id"] == 5
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_trace_of_a_missing_rank(missing):
+    ranks = pd.Series([1, missing], dtype="Int64" if missing is pd.NA else object)
+    run = FOUND.head(2).assign(rank=ranks)
+    assert trace({"retrieve": run}, "q", "b").rank is None
+    assert trace({"retrieve": run}, "q", "a").rank == 1
+    assert trace({"retrieve": run}, "q", "b").path == (("retrieve", 0.8, None),)
+
+
+def test_report_reads_qrels():
+    relevant = FOUND[["query_id", "doc_id"]].assign(relevance=[2, 0, 1, 1])
+    pd.testing.assert_frame_equal(
+        stage_report({"one": FOUND.head(2)}, Qrels(relevant)),
+        stage_report({"one": FOUND.head(2)}, relevant),
+    )
 
 
 def test_trace_agrees_with_the_report():
@@ -207,6 +236,49 @@ def test_trace_agrees_with_the_report():
             lambda: stage_report(STAGES, FOUND[["doc_id"]]),
             ValueError,
             r"relevant lacks the columns \['query_id'\]",
+        ),
+        (lambda: stage_report(STAGES, FOUND, min_relevance=0), ValueError, "above 0; got 0"),
+        (
+            lambda: stage_report({"a": FOUND, "b": FOUND.head(1).assign(doc_id=7)}, FOUND),
+            TypeError,
+            r"stages\['a'\]\['doc_id'\] holds strings and stages\['b'\]\['doc_id'\] integers",
+        ),
+        (
+            lambda: stage_report(STAGES, FOUND.assign(query_id=[1, 2, 3, 4])),
+            TypeError,
+            r"stages\['retrieve'\]\['query_id'\] holds strings and relevant\['query_id'\] int",
+        ),
+        (
+            lambda: stage_report(
+                {"a": FOUND.astype({"doc_id": "category"})}, FOUND.assign(doc_id=7)[2:]
+            ),
+            TypeError,
+            r"stages\['a'\]\['doc_id'\] holds strings and relevant\['doc_id'\] integers",
+        ),
+        (
+            lambda: trace({"a": FOUND, "b": FOUND.head(1).assign(query_id=7)}, "q", "a"),
+            TypeError,
+            r"stages\['a'\]\['query_id'\] holds strings and stages\['b'\]\['query_id'\] integers",
+        ),
+        (
+            lambda: trace(STAGES, "q", "a", scored={"light": FOUND.head(1).assign(doc_id=7)}),
+            TypeError,
+            r"and scored\['light'\]\['doc_id'\] integers",
+        ),
+        (
+            lambda: trace(STAGES, 7, "a"),
+            TypeError,
+            r"query_id is the integer 7 and stages\['retrieve'\]\['query_id'\] holds strings",
+        ),
+        (
+            lambda: trace({"a": FOUND.head(2).assign(doc_id=[1, 2])}, "q", "1"),
+            TypeError,
+            r"doc_id is the string '1' and stages\['a'\]\['doc_id'\] holds integers",
+        ),
+        (
+            lambda: trace(STAGES, "q", "a", scored={"light": pd.concat([LIGHT, LIGHT])}),
+            ValueError,
+            r"scored\['light'\] holds 2 repeated",
         ),
         (lambda: stage_report(STAGES, 3), TypeError, "relevant must be a pandas DataFrame"),
         (

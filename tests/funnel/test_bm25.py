@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -145,6 +146,32 @@ def test_weighted_terms():
     assert index.search([{"Sofa": 1.0}], 5).empty
 
 
+def test_queries_in_any_sequence():
+    index = BM25().fit(["red sofa", "couch"])
+    texts = ["couch", "red"]
+    expected = index.search(texts, 5)
+    for queries in (np.array(texts), pd.Index(texts), tuple(texts), np.array(texts, dtype=object)):
+        pd.testing.assert_frame_equal(index.search(queries, 5), expected)
+
+
+def test_fit_does_not_keep_the_tokens():
+    # A million tokens of five terms: in a list the references alone take 8 MB, as numbers 4 MB.
+    words = ["alpha", "beta", "gamma", "delta", "epsilon"]
+    held = []
+
+    def analyzer(text):
+        held.append(tracemalloc.get_traced_memory()[0])
+        return words * 2000
+
+    texts = ["x"] * 100
+    tracemalloc.start()
+    try:
+        BM25(analyzer=analyzer).fit(texts)
+    finally:
+        tracemalloc.stop()
+    assert held[-1] - held[0] < 6_000_000
+
+
 def test_repeated_query_words_count():
     index = BM25().fit(["red sofa", "blue sofa"])
     once, twice = index.scores(["red", "red red"]).toarray()
@@ -251,6 +278,15 @@ def test_terms_are_terms_of_themselves(text):
         (lambda: BM25().search(["a"], 1), ValueError, "call fit first"),
         (lambda: BM25().fit([]), ValueError, "texts is empty"),
         (lambda: BM25().fit("abc"), TypeError, "got one str"),
+        (lambda: BM25().fit(pd.DataFrame({"text": ["a"]})), TypeError, "got one DataFrame"),
+        (lambda: BM25().fit({"d": "a"}), TypeError, "got one dict"),
+        (lambda: BM25().fit({"a", "b"}), TypeError, "got one set"),
+        (lambda: BM25().fit(["a"], [("d", 1)]), TypeError, r"tuples, such as .\('d', 1\)"),
+        (
+            lambda: BM25().fit(["a"]).search(np.array([["a"]]), 1),
+            ValueError,
+            r"queries must be one-dimensional; got shape \(1, 1\)",
+        ),
         (lambda: BM25().fit(["a", None, 3]), TypeError, "2 of 3 are not, .* None at position 1"),
         (lambda: BM25().fit(["a", "b"], [1, 1]), ValueError, "doc_ids must be unique; 1 are"),
         (lambda: BM25().fit(["a", "b"], [1]), ValueError, "1 identifiers for 2 items"),

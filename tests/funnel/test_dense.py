@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
+import mlsd.funnel.dense as module
 from mlsd.funnel import DenseIndex
 
 
@@ -91,6 +92,48 @@ def test_cosine_against_scipy():
     ids, scores = DenseIndex().fit(vectors).search(queries, 300)
     expected = 1 - cdist(queries, vectors, "cosine")
     np.testing.assert_allclose(scores, np.take_along_axis(expected, ids, axis=1), atol=2e-7)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-200, 1e-44, 1.0, 1e44, 1e300])
+def test_cosine_at_any_scale(scale, monkeypatch):
+    monkeypatch.setattr(module, "_ROW_NUMBERS", 36)  # blocks of three rows
+    rng = np.random.default_rng(7)
+    vectors = rng.integers(-40, 41, size=(200, 12)).astype(float)
+    queries = rng.normal(size=(7, 12))
+    _, scores = DenseIndex().fit(vectors * scale).search(queries, 200)
+    ids, expected = DenseIndex().fit(vectors).search(queries, 200)
+    found = (
+        DenseIndex()
+        .fit(vectors * scale)
+        .score_pairs(
+            queries,
+            pd.DataFrame({"query_id": np.repeat(np.arange(7), 200), "doc_id": ids.ravel()}),
+        )
+    )
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(found, expected.ravel(), rtol=0, atol=2e-7)
+
+
+def test_cosine_is_as_near_as_documented():
+    rng = np.random.default_rng(8)
+    # All parts in one direction: errors of the rounding add up as far as they can.
+    vectors, queries = rng.uniform(0.9, 1.1, size=(2, 400, 700))
+    pairs = pd.DataFrame({"query_id": np.arange(400), "doc_id": np.arange(400)})
+    got = DenseIndex().fit(vectors).score_pairs(queries, pairs)
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(queries, axis=1)
+    np.testing.assert_allclose(got, (vectors * queries).sum(axis=1) / lengths, rtol=0, atol=2e-7)
+
+
+def test_bad_rows_are_counted_over_all_blocks(monkeypatch):
+    monkeypatch.setattr(module, "_ROW_NUMBERS", 4)
+    vectors = np.ones((9, 2))
+    vectors[[0, 5, 8], 1] = [np.inf, np.nan, -np.inf]
+    with pytest.raises(ValueError, match="vectors has 3 rows with NaN"):
+        DenseIndex().fit(vectors)
+    with pytest.raises(ValueError, match="vectors has 3 rows of length 0"):
+        DenseIndex().fit(
+            np.nan_to_num(vectors, nan=1, posinf=1, neginf=1) * (np.arange(9) % 3 > 0)[:, None]
+        )
 
 
 def test_frame_and_pairs_agree_with_search():
@@ -175,7 +218,18 @@ def fitted(**options):
         (lambda: DenseIndex().fit([1.0, 2.0]), ValueError, r"two-dimensional; got shape \(2,\)"),
         (lambda: DenseIndex().fit(np.zeros((0, 3))), ValueError, r"empty: its shape is \(0, 3\)"),
         (lambda: DenseIndex().fit([[np.nan], [1]]), ValueError, "vectors has 1 rows with NaN"),
-        (lambda: DenseIndex().fit([[1e300]]), ValueError, "numbers beyond float32"),
+        (
+            lambda: DenseIndex(metric="dot").fit([[1e300]]),
+            ValueError,
+            "1 rows .* numbers beyond float32",
+        ),
+        (lambda: DenseIndex(metric="dot").fit([["a"]]), TypeError, "vectors must be numeric"),
+        (lambda: DenseIndex().fit([[1j, 2]]), TypeError, "vectors must be real; got complex128"),
+        (
+            lambda: fitted(metric="dot").search(np.ones((1, 3), np.complex64), 1),
+            TypeError,
+            "X must be real; got complex64",
+        ),
         (lambda: DenseIndex().fit([["a"]]), TypeError, "vectors must be numeric"),
         (lambda: DenseIndex().fit([[0.0], [1.0]]), ValueError, "vectors has 1 rows of length 0"),
         (lambda: DenseIndex().fit(np.eye(2), [1]), ValueError, "1 identifiers for 2 items"),

@@ -52,7 +52,7 @@ def test_rrf_against_a_dictionary(k, depth):
     rng = np.random.default_rng(1)
     runs = {name: random_run(rng) for name in "abc"}
     weights = {"b": 2.0, "a": 1.0, "c": 0.3}
-    fused = reciprocal_rank_fusion(runs, k=k, weights=weights, depth=depth)
+    fused = reciprocal_rank_fusion(runs, rank_constant=k, weights=weights, depth=depth)
     expected = rrf_by_dictionary(runs, weights, k, depth)
     assert as_scores(fused) == pytest.approx(expected, rel=1e-13)
     for _, found in fused.groupby("query_id"):
@@ -64,7 +64,7 @@ def test_rrf_against_a_dictionary(k, depth):
 
 def test_rrf_by_hand_and_list_of_runs():
     runs = [run_of({"q": [("a", 9), ("b", 8)]}), run_of({"q": [("b", 1)], "p": [("c", 1)]})]
-    fused = reciprocal_rank_fusion(runs, k=1)
+    fused = reciprocal_rank_fusion(runs, rank_constant=1)
     assert fused.to_numpy().tolist() == [
         ["q", "b", 1 / 3 + 1 / 2, 1],
         ["q", "a", 1 / 2, 2],
@@ -184,6 +184,25 @@ def test_zscore_of_tiny_scores_does_not_underflow():
     np.testing.assert_allclose(fused["score"], [1, -1], rtol=1e-14)
 
 
+def test_rank_settles_equal_scores():
+    run = run_of({"q": [("a", 1), ("b", 1), ("c", 0)]}).assign(rank=[2, 1, 3])
+    other = run_of({"q": [("a", 1), ("b", 1), ("c", 1)]})
+    for fuse in (reciprocal_rank_fusion, weighted_fusion):
+        assert fuse([run])["doc_id"].tolist() == ["b", "a", "c"]
+        # Without ranks, the order of the rows.
+        assert fuse([run.drop(columns="rank")])["doc_id"].tolist() == ["a", "b", "c"]
+    assert weighted_fusion([run, other])["doc_id"].tolist() == ["b", "a", "c"]
+
+
+def test_the_tail_of_a_run_is_a_run():
+    run = random_run(np.random.default_rng(8))
+    tail = run[run["rank"] > 3]
+    fused = reciprocal_rank_fusion([tail])
+    got = fused.merge(tail, on=["query_id", "doc_id"], suffixes=("", "_given"))
+    np.testing.assert_array_equal(got["score"], 1 / (60 + got["rank_given"]))
+    assert len(weighted_fusion([tail])) == len(tail)
+
+
 def test_empty_runs():
     empty = run_of({})
     for fuse in (reciprocal_rank_fusion, weighted_fusion):
@@ -199,7 +218,34 @@ GOOD = run_of({"q": [("a", 2), ("b", 1)]})
     [
         (lambda: reciprocal_rank_fusion({}), ValueError, "runs is empty"),
         (lambda: reciprocal_rank_fusion(GOOD), TypeError, "runs must be .* got DataFrame"),
-        (lambda: reciprocal_rank_fusion([GOOD], k=-1), ValueError, "k must be .* got -1"),
+        (
+            lambda: reciprocal_rank_fusion([GOOD], rank_constant=-1),
+            ValueError,
+            "rank_constant must be .* got -1",
+        ),
+        *[
+            (
+                lambda fuse=fuse: fuse({"a": GOOD, "b": GOOD.assign(rank=[2, 1])}),
+                ValueError,
+                r"runs\['b'\]\['rank'\] contradicts runs\['b'\]\['score'\] in 1 queries: "
+                "rank 1 has score 1 and rank 2 has score 2",
+            )
+            for fuse in (reciprocal_rank_fusion, weighted_fusion)
+        ],
+        *[
+            (
+                lambda fuse=fuse, column=column: fuse([GOOD, GOOD.assign(**{column: 7})[:1]]),
+                TypeError,
+                rf"runs\[0\]\['{column}'\] holds strings and runs\[1\]\['{column}'\] integers",
+            )
+            for fuse in (reciprocal_rank_fusion, weighted_fusion)
+            for column in ("query_id", "doc_id")
+        ],
+        (
+            lambda: weighted_fusion([GOOD.assign(rank=[0, 1])]),
+            ValueError,
+            "counts from 1; its lowest is 0",
+        ),
         (lambda: reciprocal_rank_fusion([GOOD], depth=0), ValueError, "depth must be at least 1"),
         (lambda: reciprocal_rank_fusion([3]), TypeError, r"runs\[0\] must be a pandas DataFrame"),
         (

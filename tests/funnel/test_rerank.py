@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mlsd.funnel.rerank as module
+import mlsd.funnel._slate as module
 from mlsd.funnel import MMR, DenseIndex
 
 
@@ -116,6 +116,7 @@ def test_empty_run():
     assert MMR().rerank(run.head(0), vectors, 3).empty
 
 
+SLATE = ["query_id", "doc_id", "rank"]
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -130,6 +131,8 @@ def test_properties(seed, trade_off, k):
     assert set(zip(whole["query_id"], whole["doc_id"], strict=True)) == set(
         zip(run["query_id"], run["doc_id"], strict=True)
     )
+    # And so the slate is a run: ranks that go against its scores would raise.
+    pd.testing.assert_frame_equal(MMR(1).rerank(whole, vectors)[SLATE], whole[SLATE])
     steps = whole.groupby("query_id")["score"].diff().dropna()
     assert (steps <= 0).all()
     # A short slate is the head of a long one.
@@ -166,6 +169,17 @@ PLANE = {"a": [1.0, 0.0], "b": [0.0, 1.0]}
     [
         (lambda: MMR(1.5), ValueError, r"trade_off must be in \[0, 1\]; got 1.5"),
         (lambda: MMR().rerank(RUN), ValueError, "vectors is missing"),
+        (
+            lambda: MMR().rerank(RUN.assign(rank=[2, 1]), PLANE),
+            ValueError,
+            r"run\['rank'\] contradicts run\['score'\] in 1 queries: rank 1 has score 1 and "
+            "rank 2 has score 2",
+        ),
+        (
+            lambda: MMR().rerank(RUN.assign(rank=pd.array([1, None], dtype="Int64")), PLANE),
+            ValueError,
+            r"run\['rank'\] holds 1 missing among 2",
+        ),
         (lambda: MMR().rerank(RUN, [1]), TypeError, "vectors must be a DenseIndex.* got list"),
         (lambda: MMR().rerank(RUN, PLANE, 0), ValueError, "k must be at least 1; got 0"),
         (

@@ -71,6 +71,15 @@ def test_score_stands_in_for_rank():
     pd.testing.assert_series_equal(metrics.alpha_ndcg(scored, pairs), expected)
 
 
+def test_rank_settles_equal_scores_and_may_leave_places_out():
+    pairs, run = random_case(6)
+    expected = metrics.alpha_ndcg(run, pairs)
+    tied = run.assign(score=-(run["rank"] // 3))
+    pd.testing.assert_series_equal(metrics.alpha_ndcg(tied, pairs), expected)
+    sparse = run.assign(rank=7 * run["rank"])
+    pd.testing.assert_series_equal(metrics.alpha_ndcg(sparse, pairs), expected)
+
+
 def test_covering_a_new_subtopic_beats_repeating_an_old_one():
     pairs = pd.DataFrame(
         {"query_id": "q", "doc_id": ["a", "b", "c"], "subtopic": ["s1", "s1", "s2"]}
@@ -95,6 +104,12 @@ def test_a_missing_query_counts_0_and_an_unjudged_one_is_left_out():
     ("change_run", "change_pairs", "error", "match"),
     [
         (lambda f: f.drop(columns="rank"), None, ValueError, "lacks a column 'rank' or 'score'"),
+        (
+            lambda f: f.assign(score=f["rank"]),
+            None,
+            ValueError,
+            r"run\['rank'\] contradicts run\['score'\] in 8 queries",
+        ),
         (lambda f: f.assign(rank=1), None, ValueError, "one rank to several documents"),
         (lambda f: pd.concat([f, f[:1]]), None, ValueError, "run holds 1 duplicate rows"),
         (lambda f: f.assign(doc_id=1), None, TypeError, "holds strings and .* holds integers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -255,6 +256,14 @@ class TestEvaluate:
         got = metrics.evaluate_ranking(qrels, run, "ndcg", gain={2: 1.0, 1: 5.0})
         assert got.mean()["ndcg"] == 1.0
 
+    def test_an_exponential_gain_that_overflows_is_refused(self):
+        frame = pd.DataFrame({"query_id": 1, "doc_id": [1, 2], "relevance": [2000, 1]})
+        run = pd.DataFrame({"query_id": 1, "doc_id": [1, 2], "score": [0.1, 0.2]})
+        with pytest.raises(ValueError, match=r"'exp2' must be finite: .* the relevance 2000\.0"):
+            metrics.evaluate_ranking(frame, run, "ndcg", gain="exp2")
+        with pytest.raises(ValueError, match=r"'exp2' must be finite"):
+            metrics.ndcg([2000, 1], [0.1, 0.2], gain="exp2")
+
     def test_scores_may_be_infinite(self):
         qrels = metrics.Qrels(pd.DataFrame({"query_id": 1, "doc_id": [1, 2], "relevance": [1, 0]}))
         for scores, expected in (([-np.inf, np.inf], 0.5), ([np.inf, 1e300], 1.0)):
@@ -301,9 +310,18 @@ class TestEvaluate:
         with pytest.raises(ValueError, match=match):
             metrics.evaluate_ranking(metrics.Qrels(judged), change(run), "ndcg")
 
-    def test_needs_qrels(self, judged, run):
-        with pytest.raises(TypeError, match="qrels must be a Qrels; got DataFrame"):
-            metrics.evaluate_ranking(judged, run, "ndcg")
+    def test_needs_judgements(self, judged, run):
+        with pytest.raises(TypeError, match="qrels must be Qrels or a DataFrame; got dict"):
+            metrics.evaluate_ranking(judged.to_dict(), run, "ndcg")
+        with pytest.raises(ValueError, match=r"qrels lacks the columns \['relevance'\]"):
+            metrics.evaluate_ranking(judged.drop(columns="relevance"), run, "ndcg")
+
+    def test_a_frame_of_judgements_is_made_into_qrels(self, judged, run):
+        names = ["ndcg@3", "map"]
+        direct = metrics.evaluate_ranking(judged, run, names, empty=0)
+        made = metrics.evaluate_ranking(metrics.Qrels(judged), run, names, empty=0)
+        pd.testing.assert_frame_equal(direct.per_query, made.per_query)
+        assert direct.diagnostics == made.diagnostics
 
 
 class TestResult:
@@ -384,6 +402,9 @@ class TestResult:
         assert "<th>mrr</th>" in result._repr_html_()
         assert list(result.to_frame().columns) == ["mean", "lower", "upper", "stderr", "n"]
         assert result.to_dict()["per_query"]["mrr"]["q1"] == 1.0
+        told = json.loads(json.dumps(result.to_dict()))
+        assert told["per_query"]["mrr"]["q1"] == 1.0
+        assert told["diagnostics"]["n_run_rows"] == len(run)
         with pytest.raises(AttributeError):
             result.per_query = None
 
@@ -392,6 +413,8 @@ def test_results_become_plain_python_values():
     values = {"a": (np.float64(0.5), np.arange(2)), "b": pd.Series([1], index=["x"])}
     assert plain(values) == {"a": [0.5, [0, 1]], "b": {"x": 1}}
     assert type(plain(np.float64(0.5))) is float
+    odd = {np.int64(7): pd.DataFrame({"a": [np.array([1])]}), "na": pd.NA}
+    assert json.dumps(plain(odd)) == '{"7": {"a": {"0": [1]}}, "na": null}'
 
 
 def test_unique_pairs_need_the_same_query():
