@@ -43,9 +43,9 @@ def test_another_python_drops_the_cache(project, monkeypatch):
 def test_the_failing_page_is_named():
     log = (
         "reading sources... [ 50%] chapters/approach/scale.md\n"
-        "\x1b[91m/tmp/x/chapters/approach/metrics.md: WARNING: Executing notebook failed\x1b[0m\n"
-        "/tmp/x/chapters/index.md:3: WARNING: undefined label\n"
-        "/tmp/x/chapters/approach/metrics.md:9: WARNING: again\n"
+        "\x1b[91m/a/b/chapters/approach/metrics.md: WARNING: Executing notebook failed\x1b[0m\n"
+        "/a/b/chapters/index.md:3: WARNING: undefined label\n"
+        "/a/b/chapters/approach/metrics.md:9: WARNING: again\n"
     )
     assert build.failing_pages(log) == ["chapters/approach/metrics.md", "chapters/index.md"]
 
