@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._inputs import as_floats as as_1d_float
+
 __all__ = [
     "UndefinedMetricWarning",
     "as_1d_float",
@@ -81,21 +83,6 @@ def check_columns(frame: object, name: str, columns: Iterable[str]) -> pd.DataFr
     if missing:
         raise ValueError(f"{name} lacks the columns {missing}; it has {list(frame.columns)}")
     return frame
-
-
-def as_1d_float(values: Any, name: str, *, allow_nan: bool = False) -> FloatArray:
-    """Return `values` as a one-dimensional float64 array; NaN raises unless allowed."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be numeric; got {type(values).__name__}: {error}") from None
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional; got shape {array.shape}")
-    if not allow_nan:
-        missing = int(np.isnan(array).sum())
-        if missing:
-            raise ValueError(f"{name} holds {missing} NaN among {array.size} values")
-    return array
 
 
 def check_rank_follows_score(

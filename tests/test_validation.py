@@ -54,7 +54,7 @@ def test_warn_undefined_points_at_the_caller_of_the_public_function():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: v.as_1d_float("abc", "x"), TypeError, "x must be numeric; got str"),
+        (lambda: v.as_1d_float("abc", "x"), TypeError, "x must be array-like; got str"),
         (lambda: v.as_1d_float([[1.0]], "x"), ValueError, r"x must be one-dim.*shape \(1, 1\)"),
         (lambda: v.as_1d_float([1, np.nan], "x"), ValueError, "x holds 1 NaN among 2 values"),
         (
