@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "data", "funnel", "metrics"]
+__all__ = ["__version__", "data", "funnel", "metrics", "plotting"]
 
 if TYPE_CHECKING:
-    from mlsd import data, funnel, metrics
+    from mlsd import data, funnel, metrics, plotting
 
-_SUBPACKAGES = frozenset({"data", "funnel", "metrics"})
+_SUBPACKAGES = frozenset({"data", "funnel", "metrics", "plotting"})
 
 
 def __getattr__(name: str) -> ModuleType:
