@@ -2,7 +2,7 @@
 
 A query's documents are one list of a few hundred; a run is thousands of such lists. Sorting them
 with one ``lexsort`` costs ten times what sorting the rows of a matrix does, so lists of like length
-are stacked into a matrix, padded by less than a factor of two, and sorted by row.
+are stacked into matrices, padded by no more than a factor of two, and sorted by row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Segments", "group_rows", "positions_in_runs"]
+__all__ = ["Block", "Segments", "group_rows", "positions_in_runs"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -58,44 +58,29 @@ class Segments:
 
     def positions(self) -> IntArray:
         """Return the place of each row in its segment, from 0."""
-        return np.arange(self.n_rows, dtype=np.int64) - np.repeat(self.starts, self.lengths)
+        before = np.cumsum(self.lengths) - self.lengths
+        return np.arange(self.n_rows, dtype=np.int64) - np.repeat(before, self.lengths)
 
-    def equals_previous(self, values: npt.NDArray[Any]) -> BoolArray:
-        """Return whether each value equals the one before it in its segment."""
-        same = np.zeros(values.size, dtype=np.bool_)
-        np.equal(values[1:], values[:-1], out=same[1:])
-        same[self.starts[self.lengths > 0]] = False
-        return same
+    def segment_of(self, rows: IntArray) -> IntArray:
+        """Return the segment that holds each of the rows."""
+        found: IntArray = np.searchsorted(self.ends, rows, side="right")
+        return found
+
+    def rows(self, members: IntArray) -> Any:
+        """Return the rows of these segments, one segment after another; a slice if it can be."""
+        starts, lengths = self.starts[members], self.lengths[members]
+        total = int(lengths.sum())
+        if not total:
+            return slice(0, 0)
+        begin, end = int(starts[0]), int(starts[-1] + lengths[-1])
+        if end - begin == total and (starts[1:] == starts[:-1] + lengths[:-1]).all():
+            return slice(begin, end)
+        return Segments.from_lengths(lengths).positions() + np.repeat(starts, lengths)
 
     def select(self, keep: BoolArray) -> Segments:
         """Return the segments that are left when only the rows of `keep` stay."""
         before = np.concatenate(([0], np.cumsum(keep)))
         return Segments.from_lengths(before[self.ends] - before[self.starts])
-
-    def sort(self, values: FloatArray) -> FloatArray:
-        """Return `values` ascending within each segment; they hold no NaN."""
-        if self._is_matrix():
-            return np.sort(values.reshape(len(self), -1), axis=1).ravel()
-        result = np.empty_like(values)
-        for rows, inside, _ in self.blocks():
-            # NaN sorts last, so the padding never mixes with the values.
-            block = np.sort(np.where(inside, values[rows], np.nan), axis=1)
-            result[rows[inside]] = block[inside]
-        return result
-
-    def argsort(self, values: npt.NDArray[Any]) -> IntArray:
-        """Return the rows that put `values` in ascending order within each segment; not stable."""
-        if self._is_matrix():
-            order = np.argsort(values.reshape(len(self), -1), axis=1)
-            order += self.starts[:, None]
-            return order.ravel()
-        result = np.empty(values.size, dtype=np.int64)
-        for rows, inside, _ in self.blocks():
-            order = np.argsort(values[rows], axis=1)
-            # The padding repeats row 0 of the array, and is known by its column, not by its value.
-            real = np.take_along_axis(inside, order, axis=1)
-            result[rows[inside]] = np.take_along_axis(rows, order, axis=1)[real]
-        return result
 
     def searchsorted(
         self,
@@ -124,20 +109,61 @@ class Segments:
             found += step * jump
         return found
 
-    def _is_matrix(self) -> bool:
-        return bool(len(self) and self.longest and (self.lengths == self.lengths[0]).all())
+    def blocks(self, entries: int = 1 << 17) -> Iterator[Block]:
+        """Yield the segments that are not empty as matrices, neighbours together, one row each.
 
-    def blocks(self) -> Iterator[tuple[IntArray, BoolArray, IntArray]]:
-        """Yield matrices of rows, which entries are real, and the segments, by like length.
-
-        One matrix per power of two of the length, so that padding at most doubles the work.
+        A matrix has about `entries` entries, so that what is done to it stays in the cache, and is
+        at most twice as large as what it holds: neighbours whose lengths differ too much are taken
+        apart by the power of two of their length.
         """
-        size_class = np.frexp(np.maximum(self.lengths, 1) - 0.5)[1]
-        for size in np.unique(size_class[self.lengths > 0]):
-            members = np.flatnonzero((size_class == size) & (self.lengths > 0))
-            column = np.arange(self.lengths[members].max(), dtype=np.int64)
-            inside = column < self.lengths[members, None]
-            yield np.where(inside, self.starts[members, None] + column, 0), inside, members
+        alive = np.flatnonzero(self.lengths > 0)
+        if not alive.size:
+            return
+        chunk = (np.cumsum(self.lengths[alive]) - 1) // entries
+        for members in np.split(alive, np.flatnonzero(np.diff(chunk)) + 1):
+            lengths = self.lengths[members]
+            if int(lengths.max()) * members.size <= 2 * int(lengths.sum()):
+                yield Block(self, members)
+                continue
+            size_class = np.frexp(lengths - 0.5)[1]
+            for size in np.unique(size_class):
+                yield Block(self, members[size_class == size])
+
+
+class Block:
+    """Some segments as the rows of a matrix, each padded to the length of the longest."""
+
+    __slots__ = ("inside", "members", "rows", "width")
+
+    members: IntArray
+    """The segments; ascending, none of them empty."""
+    rows: Any
+    """The rows of the flat array that are in the matrix: a slice where they have no gaps."""
+    inside: BoolArray | None
+    """Which entries of the matrix are real; None: all of them."""
+    width: int
+
+    def __init__(self, segments: Segments, members: IntArray) -> None:
+        lengths = segments.lengths[members]
+        self.members = members
+        self.width = int(lengths.max())
+        self.inside = None
+        if int(lengths.min()) < self.width:
+            self.inside = np.arange(self.width) < lengths[:, None]
+        self.rows = segments.rows(members)
+
+    def spread(self, values: npt.NDArray[Any], pad: Any) -> npt.NDArray[Any]:
+        """Return a matrix of the values, which may be changed; `pad` where there is none."""
+        shape = self.members.size, self.width
+        if self.inside is None:
+            return np.array(values[self.rows]).reshape(shape)
+        matrix = np.full(shape, pad, dtype=values.dtype)
+        matrix[self.inside] = values[self.rows]
+        return matrix
+
+    def flatten(self, matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the real entries of a matrix, row after row, as they go to `rows`."""
+        return matrix.ravel() if self.inside is None else matrix[self.inside]
 
 
 def group_rows(codes: IntArray, n_groups: int) -> tuple[IntArray, Segments]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,12 @@ class Result:
         fields = self.to_dict()  # type: ignore[misc]
         return pd.DataFrame({"value": list(fields.values())}, index=list(fields), dtype=object)
 
+    def _note(self) -> str:
+        """Return a line to print beneath the table, such as what was left out; or nothing."""
+        return ""
+
     def _repr_html_(self) -> str:
-        """Return the table a notebook shows."""
-        return str(self.to_frame().to_html(float_format=lambda value: f"{value:.4g}"))
+        """Return the table a notebook shows, and the note beneath it."""
+        table = str(self.to_frame().to_html(float_format=lambda value: f"{value:.4g}"))
+        note = self._note()
+        return f"{table}<p>{html.escape(note)}</p>" if note else table

@@ -23,24 +23,12 @@ def parts(segments, values):
 
 
 @given(LENGTHS, st.data())
-def test_sort_argsort_and_searchsorted(lengths, data):
+def test_searchsorted(lengths, data):
     segments = Segments.from_lengths(np.array(lengths, dtype=np.int64))
     n = segments.n_rows
     special = st.sampled_from([-np.inf, -1.0, 0.0, 2.5, np.inf])
     values = np.array(data.draw(st.lists(special, min_size=n, max_size=n)))
-    ordered, order = segments.sort(values), segments.argsort(values)
-    assert sorted(order.tolist()) == list(range(n))
-    for got, by_order, part in zip(
-        *(parts(segments, array) for array in (ordered, values[order], values)), strict=True
-    ):
-        np.testing.assert_array_equal(got, np.sort(part))
-        np.testing.assert_array_equal(by_order, np.sort(part))
-    expected = [
-        i > 0 and part[i] == part[i - 1]
-        for part in parts(segments, values)
-        for i in range(len(part))
-    ]
-    assert segments.equals_previous(values).tolist() == expected
+    ordered = np.concatenate([np.zeros(0), *map(np.sort, parts(segments, values))])
     needles = np.array([-np.inf, -2.0, -1.0, 2.5, np.inf])
     for right, side in ((False, "left"), (True, "right")):
         for i, part in enumerate(parts(segments, ordered)):
@@ -68,11 +56,43 @@ def test_group_rows_is_a_stable_grouping(codes):
     assert segments.lengths.tolist() == [codes.count(code) for code in range(6)]
 
 
+@given(LENGTHS, st.integers(1, 40))
+def test_blocks_hold_every_row_once(lengths, entries):
+    segments = Segments.from_lengths(np.array(lengths, dtype=np.int64))
+    values = np.arange(segments.n_rows)
+    back, seen = np.full(segments.n_rows, -1), []
+    for block in segments.blocks(entries):
+        matrix = block.spread(values, -9)
+        for row, member in zip(matrix, block.members, strict=True):
+            n = segments.lengths[member]
+            np.testing.assert_array_equal(row[:n], parts(segments, values)[member])
+            assert (row[n:] == -9).all()
+        back[block.rows] = block.flatten(matrix)
+        seen += block.members.tolist()
+        matrix[:] = 0  # the caller's to change
+    np.testing.assert_array_equal(back, values)
+    assert sorted(seen) == np.flatnonzero(segments.lengths).tolist()
+    rows = np.arange(segments.n_rows)
+    assert segments.segment_of(rows).tolist() == segments.labels().tolist()
+
+
+@given(LENGTHS, st.data())
+def test_rows_of_some_segments(lengths, data):
+    segments = Segments.from_lengths(np.array(lengths, dtype=np.int64))
+    chosen = data.draw(st.lists(st.integers(0, max(len(lengths) - 1, 0)), unique=True, max_size=5))
+    chosen = np.array(chosen if lengths else [], dtype=np.int64)
+    flat = np.arange(segments.n_rows)
+    expected = [row for i in chosen for row in parts(segments, flat)[i].tolist()]
+    assert flat[segments.rows(chosen)].tolist() == expected
+
+
 def test_padding_at_most_doubles():
-    lengths = np.arange(1, 200)
-    blocks = list(Segments.from_lengths(lengths).blocks())
-    assert sum(rows.size for rows, _, _ in blocks) < 2 * lengths.sum()
-    assert len(blocks) == 9
+    lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(1, 400), 3))
+    segments = Segments.from_lengths(lengths)
+    for entries in (1 << 12, 1 << 17):
+        blocks = list(segments.blocks(entries))
+        assert sum(block.members.size * block.width for block in blocks) <= 2 * lengths.sum()
+        assert max(block.members.size * block.width for block in blocks) <= 2 * (entries + 400)
 
 
 def test_group_rows_refuses_too_many():

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlsd._groups import FloatArray, Segments, group_rows
+from mlsd._inputs import as_column
 from mlsd._validation import (
     as_1d_float,
     check_choice,
@@ -17,13 +18,16 @@ from mlsd._validation import (
     warn_undefined,
 )
 from mlsd.metrics import _ranking
-from mlsd.metrics._hits import Hits, locate
+from mlsd.metrics._hits import Hits, Options, locate, settle_ties
 from mlsd.metrics._ids import as_ids
 from mlsd.metrics._qrels import Gain, gains
 
 __all__ = [
     "average_precision_at_k",
+    "cutoff",
     "hit_rate",
+    "hits_of",
+    "mean_defined",
     "ndcg",
     "precision_at_k",
     "recall_at_k",
@@ -39,7 +43,7 @@ def _flat(values: npt.ArrayLike, name: str) -> tuple[FloatArray, int | None]:
     return as_1d_float(values, name), None
 
 
-def _hits(
+def hits_of(
     y_true: npt.ArrayLike,
     y_score: npt.ArrayLike,
     query: npt.ArrayLike | None,
@@ -48,6 +52,7 @@ def _hits(
     gain: Gain = "linear",
     min_relevance: float = 1,
 ) -> Hits:
+    """Return where the documents stand, each query by place; all of them are judged."""
     check_choice(ties, "ties", ("average", "first", "worst"))
     if not min_relevance > 0:
         raise ValueError(f"min_relevance must be above 0; got {min_relevance!r}")
@@ -69,37 +74,50 @@ def _hits(
     elif query is None:
         segments = Segments.from_lengths([relevance.size])
     else:
-        column: pd.Series[Any] = pd.Series(np.asarray(query) if isinstance(query, list) else query)
+        if isinstance(query, pd.Series):
+            column: pd.Series[Any] = query
+        else:
+            labels = as_column(query, "query")
+            column = pd.Series(labels, dtype=labels.dtype)
         check_same_length(y_true=relevance, query=column)
-        codes, distinct = as_ids(column, "query").factorize()
-        order, segments = group_rows(codes, len(distinct))
+        codes, lengths, distinct = as_ids(column, "query").factorize()
+        order, segments = group_rows(np.repeat(codes, lengths), len(distinct))
         relevance, scores = relevance[order], scores[order]
-    labels = segments.labels()
-    rows = np.arange(relevance.size)
-    above, tied, _ = locate(segments, scores, labels, rows, relevance, ties)
-    order = np.argsort(labels * (segments.longest + 1) + above, kind="stable")
+    labels, positions = segments.labels(), segments.positions()
+    places = locate(segments, scores, np.arange(relevance.size), positions)
+    found = segments.starts[places.query] + places.label
+    above, tied = settle_ties(places, segments, scores, found, relevance[found], ties)
+    if above is not places.above:
+        order = np.lexsort((above, places.query))
+        above, tied, found = above[order], tied[order], found[order]
     gain_of = gains(relevance, gain)
     relevant = relevance >= min_relevance
+    alive = np.flatnonzero(segments.lengths)
+    best = np.full(len(segments), -np.inf)
+    best[alive] = np.maximum.reduceat(relevance, segments.starts[alive])
     return Hits(
         n_queries=len(segments),
         n_shown=segments.lengths,
         n_relevant=np.bincount(labels[relevant], minlength=len(segments)),
         query=labels,
-        above=above[order],
-        tied=tied[order],
-        gain=gain_of[order],
-        relevant=relevant[order],
+        above=above,
+        tied=tied,
+        relevance=relevance[found],
+        gain=gain_of[found],
+        relevant=relevant[found],
+        best=best,
         ideal_query=labels,
-        ideal_place=segments.positions(),
+        ideal_place=positions,
         ideal_gain=gain_of[np.lexsort((-gain_of, labels))],
     )
 
 
-def _cutoff(k: int | None) -> int | None:
+def cutoff(k: int | None) -> int | None:
+    """Return a cut-off, or None for the whole list."""
     return None if k is None else check_positive_int(k, "k")
 
 
-def _mean(values: FloatArray) -> float:
+def mean_defined(values: FloatArray) -> float:
     """Return the mean over the queries with a relevant document; warn of the others."""
     undefined = np.isnan(values)
     if undefined.any():
@@ -162,7 +180,8 @@ def ndcg(
     >>> round(ndcg([1, 0], [0.5, 0.5]), 4)  # halfway between 1 and 1 / log2(3)
     0.8155
     """
-    return _mean(_ranking.ndcg(_hits(y_true, y_score, query, ties, gain=gain), _cutoff(k)))
+    hits = hits_of(y_true, y_score, query, ties, gain=gain)
+    return mean_defined(_ranking.ndcg(hits, cutoff(k), Options()))
 
 
 def average_precision_at_k(
@@ -209,12 +228,8 @@ def average_precision_at_k(
     0.8333
     """
     check_choice(normalize, "normalize", ("R", "min(R,k)"))
-    cutoff = _cutoff(k)
-    hits = _hits(y_true, y_score, query, ties, min_relevance=min_relevance)
-    values = _ranking.average_precision(hits, cutoff)
-    if normalize == "min(R,k)" and cutoff is not None:
-        values = values * np.maximum(hits.n_relevant / cutoff, 1.0)
-    return _mean(np.minimum(values, 1.0))
+    hits = hits_of(y_true, y_score, query, ties, min_relevance=min_relevance)
+    return mean_defined(_ranking.average_precision(hits, cutoff(k), Options(normalize=normalize)))
 
 
 def reciprocal_rank(
@@ -252,8 +267,8 @@ def reciprocal_rank(
     >>> reciprocal_rank([0, 1, 0, 1], [0.9, 0.5, 0.8, 0.9], query=["a", "a", "b", "b"])
     0.75
     """
-    hits = _hits(y_true, y_score, query, ties, min_relevance=min_relevance)
-    return _mean(_ranking.reciprocal_rank(hits, _cutoff(k)))
+    hits = hits_of(y_true, y_score, query, ties, min_relevance=min_relevance)
+    return mean_defined(_ranking.reciprocal_rank(hits, cutoff(k), Options()))
 
 
 def hit_rate(
@@ -287,8 +302,8 @@ def hit_rate(
     >>> hit_rate([0, 1, 1, 0], [0.9, 0.5, 0.8, 0.2], query=[1, 1, 2, 2], k=1)
     0.5
     """
-    hits = _hits(y_true, y_score, query, ties, min_relevance=min_relevance)
-    return _mean(_ranking.hit_rate(hits, _cutoff(k)))
+    hits = hits_of(y_true, y_score, query, ties, min_relevance=min_relevance)
+    return mean_defined(_ranking.hit_rate(hits, cutoff(k), Options()))
 
 
 def recall_at_k(
@@ -324,8 +339,8 @@ def recall_at_k(
     >>> recall_at_k([1, 0, 1], [0.9, 0.5, 0.1], k=2)
     0.5
     """
-    hits = _hits(y_true, y_score, query, ties, min_relevance=min_relevance)
-    return _mean(_ranking.recall(hits, check_positive_int(k, "k")))
+    hits = hits_of(y_true, y_score, query, ties, min_relevance=min_relevance)
+    return mean_defined(_ranking.recall(hits, check_positive_int(k, "k"), Options()))
 
 
 def precision_at_k(
@@ -361,5 +376,5 @@ def precision_at_k(
     >>> precision_at_k([1, 0, 1], [0.9, 0.5, 0.1], k=2)
     0.5
     """
-    hits = _hits(y_true, y_score, query, ties, min_relevance=min_relevance)
-    return _mean(_ranking.precision(hits, check_positive_int(k, "k")))
+    hits = hits_of(y_true, y_score, query, ties, min_relevance=min_relevance)
+    return mean_defined(_ranking.precision(hits, check_positive_int(k, "k"), Options()))

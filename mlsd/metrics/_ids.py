@@ -15,90 +15,70 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlsd._groups import BoolArray, IntArray
+from mlsd.metrics._strings import Strings
 
-__all__ = ["IdColumn", "as_ids", "check_same_kind"]
+__all__ = ["IdColumn", "as_ids", "check_same_kind", "match_distinct"]
 
+AnyArray = npt.NDArray[Any]
 
-# Odd constants with well-spread bits: the golden ratio, and Steele and Vigna's (2021) multiplier.
-_LENGTH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_WORD_FACTOR = np.uint64(0xD1342543DE82EF95)
-_WORD_MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
-
-
-def _hash_strings(values: npt.NDArray[Any]) -> IntArray:
-    """Return a 64-bit hash of each string; whatever is not a string raises TypeError.
-
-    One join puts all bytes into one buffer; then eight bytes of every string are mixed in at once.
-    That takes half the time of asking each string for its hash.
-    """
-    strings = values.tolist()
-    joined = "\n".join(strings)
-    try:
-        buffer = b"".join((joined.encode(), b"\n", bytes(8)))
-        text = np.frombuffer(buffer, np.uint8)
-        ends = np.flatnonzero(text[:-8] == ord("\n"))
-        plain = ends.size == len(strings)
-    except UnicodeEncodeError:
-        plain = False
-    if not plain:  # an identifier has a newline or a lone surrogate: find the ends one by one
-        encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        text = np.frombuffer(b"\n".join((*encoded, bytes(8))), np.uint8)
-        ends = np.cumsum(lengths + 1) - 1
-    starts = np.empty_like(ends)
-    starts[:1] = 0
-    starts[1:] = ends[:-1] + 1
-    return _hash_bytes(text, starts, ends - starts)
+# Small integers differ in their lower bits: the golden ratio carries that into the upper ones,
+# and different integers still have different keys.
+_SPREAD = np.int64(0x9E3779B97F4A7C15 - (1 << 64))
 
 
-def _hash_bytes(text: npt.NDArray[np.uint8], starts: IntArray, lengths: IntArray) -> IntArray:
-    """Return a hash of each stretch of `text`, which has 8 bytes more after the last."""
-    words: npt.NDArray[np.uint64] = np.ndarray(
-        (text.size - 7,), np.dtype("<u8"), text.data, strides=(1,)
-    )
-    result = lengths.astype(np.uint64) * _LENGTH_FACTOR
-    if not lengths.size:
-        return result.view(np.int64)
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    for offset in range(0, longest, 8):
-        if offset + 8 <= shortest:
-            result ^= words[starts + offset]
-            result *= _WORD_FACTOR
-            result ^= result >> np.uint64(32)
-            continue
-        rows = slice(None) if offset < shortest else np.flatnonzero(lengths > offset)
-        left = np.minimum(lengths[rows] - offset, 8)
-        mixed = result[rows] ^ (words[starts[rows] + offset] & _WORD_MASKS[left])
-        mixed *= _WORD_FACTOR
-        result[rows] = mixed ^ (mixed >> np.uint64(32))
-    return result.view(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class IdColumn:
     """One column of identifiers: integers or strings, perhaps as codes into few distinct values."""
 
     name: str
     kind: str
-    distinct: npt.NDArray[Any]
-    codes: IntArray | None
+    """"integer" or "string"."""
+    store: AnyArray | Strings
+    """Integers, strings, or Python's strings, which become Strings when they are needed."""
+    codes: IntArray | None = None
 
     def __len__(self) -> int:
-        return len(self.distinct if self.codes is None else self.codes)
+        return len(self.store if self.codes is None else self.codes)
 
-    def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Return the identifiers of these rows."""
-        taken: npt.NDArray[Any] = self.distinct[rows if self.codes is None else self.codes[rows]]
-        return taken
+    def take(self, rows: AnyArray) -> IdColumn:
+        """Return the column with these rows, in this order."""
+        if self.codes is not None:
+            return IdColumn(self.name, self.kind, self.store, self.codes[rows])
+        if isinstance(self.store, Strings):
+            return IdColumn(self.name, self.kind, self.store.take(rows))
+        return IdColumn(self.name, self.kind, self.store[rows])
 
-    def reorder(self, rows: IntArray) -> IdColumn:
-        """Return the column with these rows, in this order; the identifiers stay where they are."""
-        codes = rows if self.codes is None else self.codes[rows]
-        return IdColumn(self.name, self.kind, self.distinct, codes)
+    def settled(self) -> IdColumn:
+        """Return the column without Python's strings; raise if they are anything else."""
+        if self.kind == "integer" or isinstance(self.store, Strings):
+            return self
+        try:
+            strings = Strings.from_objects(self.store)
+        except TypeError:
+            raise _not_strings(self.store, self.name) from None
+        return IdColumn(self.name, self.kind, strings, self.codes)
+
+    def keys(self) -> IntArray:
+        """Return the key of each row; its upper bits are the better mixed ones."""
+        values = self.settled().store
+        keys = values.keys() if isinstance(values, Strings) else values * _SPREAD
+        return keys if self.codes is None else keys[self.codes]
+
+    def equal(self, rows: IntArray, other: IdColumn, other_rows: IntArray) -> BoolArray:
+        """Return whether these rows hold the same identifiers as those of another column."""
+        mine, theirs = self.settled().store, other.settled().store
+        rows = rows if self.codes is None else self.codes[rows]
+        other_rows = other_rows if other.codes is None else other.codes[other_rows]
+        if isinstance(mine, Strings) and isinstance(theirs, Strings):
+            return mine.equal(rows, theirs, other_rows)
+        same: BoolArray = np.asarray(mine)[rows] == np.asarray(theirs)[other_rows]
+        return same
 
     def starts_new(self) -> BoolArray:
         """Return whether each row differs from the row before it; the first one does."""
-        values = self.distinct if self.codes is None else self.codes
+        if self.codes is None and isinstance(self.store, Strings):
+            return self.store.starts_new()
+        values = np.asarray(self.store) if self.codes is None else self.codes
         new = np.ones(len(values), dtype=np.bool_)
         try:
             new[1:] = values[1:] != values[:-1]
@@ -106,35 +86,61 @@ class IdColumn:
             raise _not_strings(values, self.name) from None
         return new
 
-    def factorize(self) -> tuple[IntArray, IdColumn]:
-        """Return the code of each row and the distinct identifiers, in order of appearance.
+    def decode(self) -> AnyArray:
+        """Return the identifiers of all rows: integers, or objects."""
+        values = self.store
+        if self.codes is not None:
+            if not isinstance(values, Strings):
+                return values[self.codes]
+            values = values.take(self.codes)
+        return values.decode() if isinstance(values, Strings) else values
 
-        Rows of one query mostly stand together: only the first of each stretch is hashed.
+    def factorize(self) -> tuple[IntArray, IntArray, IdColumn]:
+        """Return the stretches of equal rows, as codes and lengths, and the distinct identifiers.
+
+        Codes count the identifiers in order of appearance. Rows of one query mostly stand together:
+        only the first of each stretch is hashed.
         """
-        new = self.starts_new()
-        heads = IdColumn(self.name, self.kind, self.take(np.flatnonzero(new)), None)
-        heads.keys()  # raises if an identifier is missing
-        codes, distinct = pd.factorize(heads.distinct)
-        lengths = np.diff(np.append(np.flatnonzero(new), len(self)))
-        found = IdColumn(self.name, self.kind, np.asarray(distinct), None)
-        return np.repeat(codes.astype(np.int64), lengths), found
-
-    def keys(self) -> IntArray:
-        """Return the key of each row; raise if a string column holds anything but strings."""
-        if self.kind == "integer":
-            keys = self.distinct
-        else:
-            try:
-                keys = _hash_strings(self.distinct)
-            except TypeError:
-                raise _not_strings(self.distinct, self.name) from None
-        return keys if self.codes is None else keys[self.codes]
+        starts = np.flatnonzero(self.starts_new())
+        heads = self.take(starts).settled()
+        lengths = np.diff(np.append(starts, len(self)))
+        codes, first = _factorize(heads.keys())
+        if not heads.equal(np.arange(codes.size), heads, first[codes]).all():
+            # Different identifiers share a key: they themselves have to say who is who.
+            codes, first = _factorize(heads.decode())
+        return codes, lengths, heads.take(first)
 
 
-def _not_strings(values: npt.NDArray[Any], name: str) -> Exception:
+def _factorize(values: AnyArray) -> tuple[IntArray, IntArray]:
+    """Return the code of each value, and where each code appears first."""
+    codes = pd.factorize(values)[0].astype(np.int64, copy=False)
+    first = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)
+    return codes, first
+
+
+def match_distinct(wanted: IdColumn, among: IdColumn, keys: IntArray) -> IntArray:
+    """Return where each identifier stands in `among`, -1 where it does not.
+
+    Both columns are distinct; `keys` are those of `among`.
+    """
+    order = np.argsort(keys, kind="stable")
+    ordered, needles = keys[order], wanted.keys()
+    at = order[np.minimum(np.searchsorted(ordered, needles), max(ordered.size - 1, 0))]
+    hit = np.flatnonzero(keys[at] == needles)
+    unique_keys = not (ordered[1:] == ordered[:-1]).any()
+    if unique_keys and wanted.equal(hit, among, at[hit]).all():
+        found = np.full(len(wanted), -1, dtype=np.int64)
+        found[hit] = at[hit]
+        return found
+    by_identifier = pd.Index(among.decode()).get_indexer(pd.Index(wanted.decode()))
+    return by_identifier.astype(np.int64)
+
+
+def _not_strings(values: AnyArray, name: str) -> Exception:
     missing = int(pd.isna(values).sum())
     if missing:
-        return ValueError(f"{name} has {missing} missing identifiers among {len(values)} rows")
+        return _missing(missing, len(values), name)
     is_other = [not isinstance(value, str) for value in values]
     example = next(compress(values, is_other))
     return TypeError(
@@ -143,32 +149,71 @@ def _not_strings(values: npt.NDArray[Any], name: str) -> Exception:
     )
 
 
+def _missing(missing: int, n: int, name: str) -> ValueError:
+    return ValueError(f"{name} has {missing} missing identifiers among {n} rows")
+
+
 def as_ids(column: pd.Series[Any], name: str) -> IdColumn:
     """Return a column of integers, strings or categories of them as identifiers, or raise."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    dtype: Any = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
         codes = column.cat.codes.to_numpy().astype(np.int64)
         missing = int((codes < 0).sum())
         if missing:
-            raise ValueError(f"{name} has {missing} missing identifiers among {len(codes)} rows")
+            raise _missing(missing, len(codes), name)
         categories = as_ids(column.cat.categories.to_series(), name)
-        return IdColumn(name, categories.kind, categories.distinct, codes)
-    if pd.api.types.is_bool_dtype(column.dtype):
+        return IdColumn(name, categories.kind, categories.settled().store, codes)
+    if _is_arrow_text(dtype):
+        return _from_arrow(column.array.__arrow_array__(), name)
+    if pd.api.types.is_bool_dtype(dtype):
         raise TypeError(f"{name} must hold strings or integers; got booleans")
-    if pd.api.types.is_integer_dtype(column.dtype):
+    if pd.api.types.is_integer_dtype(dtype):
         missing = int(column.isna().sum())
         if missing:
-            raise ValueError(f"{name} has {missing} missing identifiers among {len(column)} rows")
-        values = column.to_numpy()
+            raise _missing(missing, len(column), name)
+        values = column.to_numpy(dtype=None if isinstance(dtype, np.dtype) else dtype.numpy_dtype)
         if values.size and int(values.max()) > np.iinfo(np.int64).max:
             raise ValueError(f"{name} holds {values.max()}, which does not fit 64 signed bits")
-        return IdColumn(name, "integer", values.astype(np.int64), None)
-    if pd.api.types.is_object_dtype(column.dtype) and (
-        pd.api.types.infer_dtype(column, skipna=False) == "integer"
-    ):
-        return as_ids(column.astype(np.int64), name)
-    if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
-        return IdColumn(name, "string", column.to_numpy(dtype=object), None)
-    raise TypeError(f"{name} must hold strings or integers; got {column.dtype}")
+        return IdColumn(name, "integer", values.astype(np.int64, copy=False))
+    if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+        objects = column.to_numpy(dtype=object)
+        # Looking at all of them is slow: the first one tells strings from the rest.
+        if objects.size and not isinstance(objects[0], str):
+            kind = pd.api.types.infer_dtype(objects, skipna=False)
+            if kind == "integer":
+                return as_ids(column.astype(np.int64), name)
+        return IdColumn(name, "string", objects)
+    raise TypeError(f"{name} must hold strings or integers; got {dtype}")
+
+
+def _is_arrow_text(dtype: Any) -> bool:
+    """Return whether pandas keeps a column as strings, or a dictionary of values, of pyarrow."""
+    if isinstance(dtype, pd.StringDtype):
+        return dtype.storage != "python"
+    if not isinstance(dtype, pd.ArrowDtype):
+        return False
+    import pyarrow as pa
+
+    kind = dtype.pyarrow_dtype
+    is_view = getattr(pa.types, "is_string_view", lambda _: False)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_dictionary(kind)
+        or is_view(kind)
+    )
+
+
+def _from_arrow(array: Any, name: str) -> IdColumn:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+        if not _is_arrow_text(pd.ArrowDtype(array.type)):
+            return as_ids(pd.Series(pd.array(array, dtype=pd.ArrowDtype(array.type))), name)
+    if array.null_count:
+        raise _missing(array.null_count, len(array), name)
+    return IdColumn(name, "string", Strings.from_arrow(array))
 
 
 def check_same_kind(judged: IdColumn, run: IdColumn) -> None:

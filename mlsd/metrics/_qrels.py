@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from mlsd._groups import FloatArray, IntArray, Segments
-from mlsd._validation import as_1d_float, check_columns
-from mlsd.metrics._ids import IdColumn, as_ids
+from mlsd._groups import FloatArray, Segments
+from mlsd._inputs import as_floats, as_pandas
+from mlsd.metrics._ids import as_ids
+from mlsd.metrics._match import Judgements, check_unique_pairs
 
-__all__ = ["Gain", "Qrels", "gains"]
+__all__ = ["Gain", "Qrels", "check_max_rel", "gains"]
 
 Gain = str | Mapping[float, float]
 
@@ -37,11 +37,26 @@ def gains(relevance: FloatArray, gain: Gain) -> FloatArray:
         unknown = [float(level) for level in levels if level >= 0 and level not in gain]
         if unknown:
             raise ValueError(f"gain has no entry for the relevance {unknown}; it has {dict(gain)}")
-        by_level = as_1d_float([gain[lev] if lev >= 0 else 0.0 for lev in levels], "gain")
+        by_level = as_floats([gain[lev] if lev >= 0 else 0.0 for lev in levels], "gain")
         if not (np.isfinite(by_level).all() and (by_level >= 0).all()):
             raise ValueError(f"gain must map to finite numbers of at least 0; got {dict(gain)}")
         return by_level[which]
     raise ValueError(f"gain must be 'linear', 'exp2' or a mapping; got {gain!r}")
+
+
+def check_max_rel(max_rel: float | None, relevance: FloatArray, name: str) -> float:
+    """Return the highest grade: the one given, if no relevance is above it, or the one there is."""
+    largest = float(relevance.max())
+    if max_rel is None:
+        return max(largest, 0.0)
+    number = isinstance(max_rel, int | float | np.integer | np.floating)
+    if not number or isinstance(max_rel, bool):
+        raise TypeError(f"max_rel must be a number; got {max_rel!r} ({type(max_rel).__name__})")
+    if not 0 < max_rel < np.inf:
+        raise ValueError(f"max_rel must be above 0 and finite; got {max_rel!r}")
+    if largest > max_rel:
+        raise ValueError(f"{name} holds the relevance {largest:g}, above max_rel {max_rel!r}")
+    return float(max_rel)
 
 
 class Qrels:
@@ -53,7 +68,8 @@ class Qrels:
     Parameters
     ----------
     frame : DataFrame
-        One row a judged pair. Other columns are ignored; the frame is copied, never changed.
+        One row a judged pair: a table of pandas, polars or pyarrow. Other columns are ignored, and
+        so is a pandas index; the table is never changed.
     query, doc, relevance : str
         Names of the columns. Relevance is a finite number: 0 is "judged, not relevant", larger is
         better, and a negative one has gain 0 (trec_eval's "harmful" or "spam").
@@ -61,7 +77,7 @@ class Qrels:
     Raises
     ------
     TypeError
-        If `frame` is not a DataFrame, or a column is neither strings nor integers.
+        If `frame` is not such a table, or a column is neither strings nor integers.
     ValueError
         If `frame` is empty or lacks a column, if an identifier is missing, if a relevance is NaN
         or infinite, or if a pair is judged twice.
@@ -77,45 +93,40 @@ class Qrels:
     (3, 2, ['q1', 'q2'])
     """
 
-    __slots__ = ("_docs", "_keys", "_queries", "_query_ids", "_relevance", "_segments")
+    __slots__ = ("_judged", "_queries", "_relevance")
 
-    _docs: IdColumn
-    _keys: IntArray
+    _judged: Judgements
     _queries: pd.Index[Any]
-    _query_ids: IdColumn
     _relevance: FloatArray
-    _segments: Segments
 
     def __init__(
         self,
-        frame: pd.DataFrame,
+        frame: Any,
         *,
         query: str = "query_id",
         doc: str = "doc_id",
         relevance: str = "relevance",
     ) -> None:
-        check_columns(frame, "qrels", [query, doc, relevance])
-        if frame.empty:
+        table = as_pandas(frame, "qrels", [query, doc, relevance])
+        if table.empty:
             raise ValueError("qrels is empty: there is nothing to evaluate against")
-        values = as_1d_float(frame[relevance], f"qrels column {relevance!r}")
+        values = as_floats(table[relevance], f"qrels column {relevance!r}")
         if not np.isfinite(values).all():
             raise ValueError(f"qrels column {relevance!r} holds an infinite relevance")
-        query_ids = as_ids(frame[query], f"qrels column {query!r}")
-        doc_ids = as_ids(frame[doc], f"qrels column {doc!r}")
-        codes, queries = query_ids.factorize()
+        query_ids = as_ids(table[query], f"qrels column {query!r}")
+        docs = as_ids(table[doc], f"qrels column {doc!r}").settled()
+        codes, lengths, queries = query_ids.factorize()
+        labels = np.repeat(codes, lengths)
         # The best first within each query: the ideal ranking, and the order of all arrays here.
-        order = np.lexsort((-values, codes))
-        segments = Segments.from_lengths(np.bincount(codes))
-        keys = doc_ids.keys()[order]
-        doc_ids = IdColumn(doc_ids.name, doc_ids.kind, doc_ids.take(order), None)
+        order = np.lexsort((-values, labels))
+        segments = Segments.from_lengths(np.bincount(labels))
+        keys = docs.keys()[order]
+        docs = docs.take(order)
+        check_unique_pairs(queries, segments, docs, keys, "qrels")
         set_once = super().__setattr__
-        set_once("_query_ids", queries)
-        set_once("_queries", pd.Index(queries.distinct, name="query_id"))
-        set_once("_docs", doc_ids)
-        set_once("_keys", keys)
+        set_once("_judged", Judgements(queries, queries.keys(), segments, docs, keys))
+        set_once("_queries", pd.Index(queries.decode(), name="query_id"))
         set_once("_relevance", values[order])
-        set_once("_segments", segments)
-        check_unique_pairs(self._query_ids, segments, doc_ids, keys, "qrels")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Qrels is immutable: cannot set {name!r}")
@@ -150,36 +161,11 @@ class Qrels:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the judgements as query_id, doc_id, relevance; by query, the best first."""
-        labels = self._segments.labels()
+        labels = self._judged.segments.labels()
         return pd.DataFrame(
             {
                 "query_id": self._queries.to_numpy()[labels],
-                "doc_id": self._docs.distinct,
+                "doc_id": np.array(self._judged.docs.decode()),
                 "relevance": self._relevance.copy(),
             }
         )
-
-
-def check_unique_pairs(
-    queries: IdColumn, segments: Segments, docs: IdColumn, keys: IntArray, name: str
-) -> IntArray:
-    """Return the rows in order of key within each query; raise if a (query, document) is double.
-
-    Equal keys only point at suspects; the documents themselves decide.
-    """
-    order = segments.argsort(keys)
-    ordered = keys[order]
-    same = segments.equals_previous(ordered)
-    if same.any():
-        suspect = same | np.append(same[1:], False)
-        labels = segments.labels()[suspect]
-        pairs = pd.DataFrame({"query": labels, "doc": docs.take(order[suspect])})
-        double = pairs.duplicated().to_numpy()
-        if double.any():
-            where: npt.NDArray[Any] = np.flatnonzero(double)[:1]
-            query = queries.take(pairs["query"].to_numpy()[where])[0]
-            raise ValueError(
-                f"{name} holds {int(double.sum())} duplicate (query, document) pairs, "
-                f"such as ({query!r}, {pairs['doc'].iloc[where[0]]!r})"
-            )
-    return order

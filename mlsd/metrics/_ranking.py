@@ -4,8 +4,8 @@ Equal scores are settled exactly: every value is the mean over all orders of the
 closed form. In a tie group let g documents stand strictly above, e be its size, r the relevant in
 it and p the relevant above it.
 
-Adding a metric: one function ``(hits, k) -> one value a query, nan where undefined`` and one line
-in ``METRICS``.
+Adding a metric: one function ``(hits, k, options) -> one value a query, nan where undefined`` and
+one line in ``METRICS``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsd._groups import FloatArray, positions_in_runs
-from mlsd.metrics._hits import Hits, first_hit_probability
+from mlsd.metrics._hits import Hits, Options, first_hit_probability
+from mlsd.metrics._user_models import err, rbp, rbp_residual
 
 __all__ = ["METRICS", "Measure", "Metric", "parse_measures"]
 
-Kernel = Callable[[Hits, "int | None"], FloatArray]
+Kernel = Callable[[Hits, "int | None", Options], FloatArray]
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -45,7 +46,7 @@ def _cutoff(hits: Hits, k: int | None) -> FloatArray:
     return np.full(hits.n_queries, np.inf if k is None else k, dtype=np.float64)
 
 
-def ndcg(hits: Hits, k: int | None) -> FloatArray:
+def ndcg(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """DCG over the DCG of the ideal order of all judgements, discount ``1 / log2(place + 1)``."""
     longest = int(max(hits.n_shown.max(initial=0), hits.ideal_place.max(initial=-1) + 1))
     depth = longest if k is None else min(k, longest)
@@ -60,9 +61,10 @@ def ndcg(hits: Hits, k: int | None) -> FloatArray:
     return _ratio(dcg, ideal)
 
 
-def average_precision(hits: Hits, k: int | None) -> FloatArray:
+def average_precision(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """Precision at each relevant document, summed over the top k, over all R relevant ones.
 
+    With `normalize` "min(R,k)" over as many as can be in the top k.
     A tie group adds the sum over i of ``(r / e) (p + 1 + (i - 1)(r - 1)/(e - 1)) / (g + i)``.
     """
     groups = hits.groups
@@ -74,7 +76,10 @@ def average_precision(hits: Hits, k: int | None) -> FloatArray:
     others = ((groups.relevant - 1) / np.maximum(groups.tied - 1, 1))[which]
     found = groups.relevant_before[which] + 1 + before * others
     terms = share * found / (groups.above[which] + before + 1)
-    return _ratio(hits.sum_by_query(groups.query[which], terms), hits.n_relevant.astype(np.float64))
+    most = hits.n_relevant
+    if options.normalize == "min(R,k)" and k is not None:
+        most = np.minimum(most, k)
+    return _ratio(hits.sum_by_query(groups.query[which], terms), most.astype(np.float64))
 
 
 def _first_hit(hits: Hits, k: int | None, *, reciprocal: bool) -> FloatArray:
@@ -91,33 +96,33 @@ def _first_hit(hits: Hits, k: int | None, *, reciprocal: bool) -> FloatArray:
     return _if_relevant(np.minimum(value, 1.0), hits)
 
 
-def reciprocal_rank(hits: Hits, k: int | None) -> FloatArray:
+def reciprocal_rank(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """One over the place of the first relevant document; 0 if it is not in the top k."""
     return _first_hit(hits, k, reciprocal=True)
 
 
-def hit_rate(hits: Hits, k: int | None) -> FloatArray:
+def hit_rate(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """1 if a relevant document is in the top k, else 0."""
     return _first_hit(hits, k, reciprocal=False)
 
 
-def recall(hits: Hits, k: int | None) -> FloatArray:
+def recall(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """Relevant documents in the top k, over all relevant ones."""
     return _ratio(_hits_at(hits, _cutoff(hits, k)), hits.n_relevant.astype(np.float64))
 
 
-def precision(hits: Hits, k: int | None) -> FloatArray:
+def precision(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """Relevant documents in the top k, over k, however short the list."""
     return _if_relevant(_hits_at(hits, _cutoff(hits, k)) / _cutoff(hits, k), hits)
 
 
-def r_precision(hits: Hits, k: int | None) -> FloatArray:
+def r_precision(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """Relevant documents in the top R, over R, the number of relevant ones."""
     wanted = hits.n_relevant.astype(np.float64)
     return _ratio(_hits_at(hits, wanted), wanted)
 
 
-def judged(hits: Hits, k: int | None) -> FloatArray:
+def judged(hits: Hits, k: int | None, options: Options) -> FloatArray:
     """Judged documents in the top k, over the documents there; nan if nothing was shown."""
     shown = np.minimum(hits.n_shown, _cutoff(hits, k))
     share = np.clip((shown[hits.query] - hits.above) / hits.tied, 0.0, 1.0)
@@ -143,6 +148,9 @@ METRICS = {
     "precision": Metric(precision, "required"),
     "hit_rate": Metric(hit_rate, "optional"),
     "r_precision": Metric(r_precision, "none"),
+    "err": Metric(err, "optional"),
+    "rbp": Metric(rbp, "optional"),
+    "rbp_residual": Metric(rbp_residual, "optional", needs_relevant=False),
     "judged": Metric(judged, "optional", needs_relevant=False),
 }
 
@@ -157,9 +165,9 @@ class Measure:
     metric: Metric
     k: int | None
 
-    def __call__(self, hits: Hits) -> FloatArray:
+    def __call__(self, hits: Hits, options: Options) -> FloatArray:
         """Return one value a query."""
-        return self.metric.kernel(hits, self.k)
+        return self.metric.kernel(hits, self.k, options)
 
 
 def parse_measures(names: str | Iterable[str]) -> list[Measure]:

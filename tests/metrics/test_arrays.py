@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from mlsd import metrics
@@ -37,6 +39,24 @@ def test_agrees_with_the_frames(label, ties):
     assert FUNCTIONS[label](*data, query=query, ties=ties) == pytest.approx(expected, abs=1e-15)
     names = ["q" + str(q) for q in query]
     assert FUNCTIONS[label](*data, query=names, ties=ties) == pytest.approx(expected, abs=1e-15)
+
+
+def test_columns_of_any_library_and_any_index():
+    query, y_true, y_score = ["b", "a", "b", "a"], [1, 0, 1, 1], [0.5, 0.25, 0.75, 0.0]
+    expected = metrics.ndcg(y_true, y_score, query=query)
+    odd = [3, 3, 0, 1]
+    columns = (
+        [pd.Series(values, index=odd) for values in (y_true, y_score, query)],
+        [pd.Series(values).convert_dtypes(dtype_backend="pyarrow") for values in (y_true, y_score)]
+        + [pd.Series(query, dtype="category")],
+        [pl.Series(values) for values in (y_true, y_score, query)],
+        [pa.array(values) for values in (y_true, y_score, query)],
+        [np.array(values) for values in (y_true, y_score, query)],
+    )
+    for relevance, score, of in columns:
+        assert metrics.ndcg(relevance, score, query=of) == expected
+    numbers = pl.Series([7, -1, 7, -1])
+    assert metrics.ndcg(y_true, y_score, query=numbers) == expected
 
 
 def test_a_matrix_is_one_query_a_row():

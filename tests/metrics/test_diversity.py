@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from mlsd import metrics
+from mlsd.metrics._diversity import evaluate_diversity
 
 
 def random_case(seed):
@@ -134,3 +136,73 @@ def test_refuses_options():
         metrics.alpha_ndcg(run, pairs, alpha=1.5)
     with pytest.raises(ValueError, match="k must be at least 1; got 0"):
         metrics.subtopic_recall(run, pairs, 0)
+
+
+def test_evaluation_holds_the_same_values_and_counts():
+    pairs, run = random_case(1)
+    run = run[run["query_id"] != "q3"]
+    extra = pd.DataFrame({"query_id": ["q77", "q77"], "doc_id": ["a", "b"], "rank": [1, 2]})
+    run = pd.concat([run, extra]).assign(score=lambda f: -(f["rank"] // 2))
+    names = ["alpha_ndcg@5", "subtopic_recall@2"]
+    result = evaluate_diversity(run, pairs, names, alpha=0.3)
+    with pytest.warns(metrics.UndefinedMetricWarning, match="1 queries of the run") as caught:
+        alone = metrics.alpha_ndcg(run, pairs, alpha=0.3, k=5)
+    assert caught[0].filename == __file__
+    pd.testing.assert_series_equal(result.per_query["alpha_ndcg@5"], alone)
+    assert result.per_query.loc["q3"].tolist() == [0.0, 0.0]
+    judged = pairs[["query_id", "doc_id"]].drop_duplicates()
+    known = run[run["query_id"] != "q77"]
+    found = known.merge(judged, on=["query_id", "doc_id"])
+    top = found[found["rank"] <= 10].groupby("query_id").size()
+    shown = known.groupby("query_id").size().clip(upper=10)
+    assert result.diagnostics.to_dict() == {
+        "n_queries": 8,
+        "n_judgements": len(judged),
+        "n_run_rows": len(run),
+        "missing_queries": 1,
+        "unjudged_queries": 1,
+        "unjudged_query_rows": 2,
+        "empty_queries": 0,
+        "unjudged_rows": len(known) - len(found),
+        "tied_fraction": known.duplicated(["query_id", "score"], keep=False).mean(),
+        "judged_at_10": pytest.approx((top.reindex(shown.index, fill_value=0) / shown).mean()),
+    }
+    better = evaluate_diversity(known.assign(score=0).drop(columns="rank"), pairs, names)
+    compared = result.compare(better)
+    assert compared["n"].tolist() == [8, 8]
+    assert list(result.confidence_interval().index) == names
+
+
+def test_tables_of_other_libraries_and_any_index():
+    pairs, run = random_case(2)
+    expected = evaluate_diversity(run, pairs)
+    assert list(expected.per_query) == ["alpha_ndcg@10", "subtopic_recall@10"]
+    for change in (pl.from_pandas, lambda f: pl.from_pandas(f).to_arrow()):
+        got = evaluate_diversity(change(run), change(pairs))
+        pd.testing.assert_frame_equal(got.per_query, expected.per_query)
+        assert got.diagnostics == expected.diagnostics
+    odd = run.set_axis(np.zeros(len(run), dtype=int))
+    pd.testing.assert_frame_equal(evaluate_diversity(odd, pairs).per_query, expected.per_query)
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        ("alpha_ndcg", "unknown metric 'alpha_ndcg'; known are alpha_ndcg@k, subtopic_recall@k"),
+        ("ndcg@10", "unknown metric 'ndcg@10'"),
+        ("alpha_ndcg@0", "unknown metric 'alpha_ndcg@0'"),
+        ([3], "unknown metric 3"),
+        ([], "metrics is empty"),
+        (["alpha_ndcg@1", "alpha_ndcg@1"], "names one more than once"),
+    ],
+)
+def test_evaluation_refuses_names(names, match):
+    pairs, run = random_case(0)
+    with pytest.raises(ValueError, match=match):
+        evaluate_diversity(run, pairs, names)
+    with pytest.raises(ValueError, match="alpha must lie between 0 and 1; got -1"):
+        evaluate_diversity(run, pairs, alpha=-1)
+    with pytest.raises(
+        TypeError, match="run must be a table of pandas, polars or pyarrow; got dict"
+    ):
+        evaluate_diversity({}, pairs)

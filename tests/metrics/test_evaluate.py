@@ -1,18 +1,15 @@
-"""Judgements, evaluation, diagnostics, intervals and comparisons, and what is refused."""
+"""Judgements, evaluation and diagnostics, and what is refused."""
 
 from __future__ import annotations
 
-import json
 import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from mlsd import metrics
-from mlsd._results import plain
-from mlsd.metrics import _ids, _qrels
+from mlsd._groups import positions_in_runs
 
 
 @pytest.fixture
@@ -35,16 +32,6 @@ def run():
             "score": [0.9, 0.5, 0.1, 0.7, 0.7, 1.0, 1.0],
         }
     )
-
-
-def big_case(n=200, seed=0):
-    rng = np.random.default_rng(seed)
-    query = np.repeat(np.arange(n), 10)
-    frame = pd.DataFrame({"query_id": query, "doc_id": np.tile(np.arange(10), n)})
-    qrels = metrics.Qrels(frame.assign(relevance=(frame["doc_id"] < 3).astype(int)))
-    runs = [frame.assign(score=(frame["doc_id"] < 3) * s + rng.normal(size=10 * n)) for s in (1, 2)]
-    names = ["ndcg@5", "mrr", "precision@3"]
-    return [metrics.evaluate_ranking(qrels, run, names) for run in runs]
 
 
 class TestQrels:
@@ -87,7 +74,11 @@ class TestQrels:
     @pytest.mark.parametrize(
         ("change", "error", "match"),
         [
-            (lambda f: f.to_dict(), TypeError, "qrels must be a pandas DataFrame; got dict"),
+            (
+                lambda f: f.to_dict(),
+                TypeError,
+                "must be a table of pandas, polars or pyarrow; got dict",
+            ),
             (lambda f: f.drop(columns="relevance"), ValueError, r"lacks the columns \['relevance"),
             (lambda f: f.iloc[:0], ValueError, "qrels is empty"),
             (lambda f: pd.concat([f, f[:1]]), ValueError, r"1 duplicate .*\('q1', 'a'\)"),
@@ -128,55 +119,6 @@ class TestQrels:
     def test_refuses(self, judged, change, error, match):
         with pytest.raises(error, match=match):
             metrics.Qrels(change(judged))
-
-
-class TestIdentifiers:
-    def test_integers_in_an_object_column_are_integers(self, judged, run):
-        ids = {"a": -1, "b": -2, "c": 3, "x": 4, "z": 5}
-        judged, run = judged.replace({"doc_id": ids}), run.replace({"doc_id": ids})
-        qrels = metrics.Qrels(judged.astype({"doc_id": object}))
-        got = metrics.evaluate_ranking(qrels, run.astype({"doc_id": "int32"}), "recall", empty=0)
-        assert got.mean()["recall"] == 0.5
-
-    def test_awkward_strings_are_told_apart(self):
-        docs = [
-            "",
-            "\n",
-            "a\nb",
-            "a",
-            "b",
-            "ä",
-            "日本",
-            "\ud800",
-            "a" * 8,
-            "a" * 9,
-            "a\0",
-            "x" * 50,
-        ]
-        frame = pd.DataFrame({"query_id": "q", "doc_id": pd.Series(docs, dtype=object)})
-        qrels = metrics.Qrels(frame.assign(relevance=range(len(docs))))
-        run = frame.iloc[::-1].assign(score=range(len(docs), 0, -1))
-        assert metrics.evaluate_ranking(qrels, run, "ndcg").mean()["ndcg"] == 1.0
-        plain = run[~run["doc_id"].isin(["\n", "a\nb", "\ud800"])]  # hashed without the detour
-        assert metrics.evaluate_ranking(qrels, plain, "recall").mean()["recall"] == 8 / 11
-
-    @pytest.mark.parametrize("modulus", [1, 3])
-    def test_results_do_not_hang_on_the_hash(self, monkeypatch, judged, run, modulus):
-        expected = metrics.evaluate_ranking(metrics.Qrels(judged), run, "ndcg", empty=0).per_query
-
-        def poor_hash(values):
-            return np.array([len(str(value)) % modulus for value in values], dtype=np.int64)
-
-        monkeypatch.setattr(_ids, "_hash_strings", poor_hash)
-        got = metrics.evaluate_ranking(metrics.Qrels(judged), run, "ndcg", empty=0).per_query
-        pd.testing.assert_frame_equal(got, expected)
-        with pytest.raises(ValueError, match=r"1 duplicate .*\('q2', 'x'\)"):
-            metrics.evaluate_ranking(metrics.Qrels(judged), pd.concat([run, run[3:4]]), "ndcg")
-
-    def test_strings_never_match_integers(self, judged, run):
-        qrels = metrics.Qrels(judged)
-        with pytest.raises(TypeError, match="holds strings and run column 'doc_id' holds integers"):
-            metrics.evaluate_ranking(qrels, run.assign(doc_id=range(7)), "mrr")
 
 
 class TestEvaluate:
@@ -248,6 +190,91 @@ class TestEvaluate:
         got = metrics.evaluate_ranking(qrels, run, names).mean()
         assert got.tolist() == [0.2, 0.5, 0.5, 0.25]
 
+    def test_average_precision_over_what_fits_in_the_top_k(self):
+        qrels = metrics.Qrels(pd.DataFrame({"query_id": 1, "doc_id": range(4), "relevance": 1}))
+        run = pd.DataFrame({"query_id": 1, "doc_id": [0, 1, 9], "score": [3, 2, 1]})
+        names = ["map@1", "map@3", "map@9", "map"]
+        for normalize, expected in (
+            ("R", [1 / 4, 2 / 4, 2 / 4, 2 / 4]),
+            ("min(R,k)", [1, 2 / 3, 2 / 4, 2 / 4]),
+        ):
+            got = metrics.evaluate_ranking(qrels, run, names, normalize=normalize).mean()
+            assert got.tolist() == pytest.approx(expected, abs=1e-15)
+
+    @pytest.mark.parametrize("judged_only", [False, True])
+    def test_ranks_settle_equal_scores(self, judged, run, judged_only):
+        # The score of q2's two documents is one; the rank puts the relevant one first, or last.
+        for rank, expected in (([1, 5, 9, 4, 3, 1, 1], 1.0), ([1, 5, 9, 3, 4, 1, 1], 0.5)):
+            for order in (np.arange(7), np.array([4, 6, 0, 5, 3, 2, 1])):
+                ranked = run.assign(rank=rank).iloc[order]
+                options = {"ties": "rank", "empty": 0, "judged_only": judged_only}
+                got = metrics.evaluate_ranking(judged, ranked, ["mrr", "map"], **options)
+                wanted = 1.0 if judged_only else expected
+                assert got.per_query.loc["q2"].tolist() == [wanted, wanted]
+                other = ranked.rename(columns={"rank": "place"})
+                again = metrics.evaluate_ranking(
+                    judged, other, ["mrr", "map"], rank="place", **options
+                )
+                pd.testing.assert_frame_equal(again.per_query, got.per_query)
+
+    @pytest.mark.parametrize(
+        ("rank", "match"),
+        [
+            ([1, 2, 3, 1, 1, 1, 1], "one rank to several documents .* in 1 places"),
+            ([2, 1, 3, 1, 2, 1, 1], r"run\['rank'\] contradicts run\['score'\] in 1 queries"),
+            ([1, 2, np.nan, 1, 2, 1, 1], "'rank' holds 1 NaN"),
+        ],
+    )
+    def test_refuses_ranks_that_settle_nothing(self, judged, run, rank, match):
+        with pytest.raises(ValueError, match=match):
+            metrics.evaluate_ranking(judged, run.assign(rank=rank), "mrr", ties="rank", empty=0)
+
+    def test_scores_that_differ_in_the_last_bit_do_not_tie(self):
+        # Many judged documents take many bits of the score for their number.
+        n = 3000
+        scores = np.full(n, 1.0)
+        for i in range(1, n):
+            scores[i] = np.nextafter(scores[i - 1], 2.0) if i % 3 else scores[i - 1]
+        order = np.random.default_rng(0).permutation(n)
+        frame = pd.DataFrame({"query_id": 1, "doc_id": np.arange(n), "score": scores})
+        frame["relevance"] = (frame["doc_id"] % 7 == 0).astype(int)
+        names = ["ndcg", "map", "mrr", "recall@9", "judged@4"]
+        for part in (frame, frame.iloc[order], frame.iloc[order[:2000]]):
+            coarse = part.assign(score=np.unique(part["score"], return_inverse=True)[1])
+            fine = metrics.evaluate_ranking(frame, part, names)
+            plain = metrics.evaluate_ranking(frame, coarse, names)
+            pd.testing.assert_frame_equal(fine.per_query, plain.per_query, rtol=0, atol=0)
+            assert fine.diagnostics == plain.diagnostics
+
+    def test_queries_may_be_scattered_and_of_any_length(self):
+        rng = np.random.default_rng(4)
+        lengths = rng.integers(0, 60, 80) ** 2 // 20 + 1
+        frame = pd.DataFrame({"query_id": np.repeat(np.arange(80), lengths)})
+        frame["doc_id"] = [f"d{i}" for i in positions_in_runs(lengths)]
+        frame["score"] = rng.integers(0, 40, len(frame))
+        frame["relevance"] = rng.integers(-1, 3, len(frame))
+        judged = frame.groupby("query_id").sample(frac=0.4, random_state=1)
+        names = ["ndcg@5", "map", "mrr", "judged@10", "err", "rbp"]
+        whole = metrics.evaluate_ranking(judged, frame, names, empty=0)
+        for shuffled in (frame.sample(frac=1, random_state=2), frame.sort_values("doc_id")):
+            got = metrics.evaluate_ranking(judged, shuffled, names, empty=0)
+            pd.testing.assert_frame_equal(got.per_query, whole.per_query, rtol=0, atol=1e-15)
+            assert got.diagnostics.to_dict() == pytest.approx(
+                whole.diagnostics.to_dict(), abs=1e-15
+            )
+        alone = [
+            metrics.evaluate_ranking(
+                judged[judged["query_id"] == query],
+                frame[frame["query_id"] == query],
+                names,
+                empty=0,
+                max_rel=2,
+            ).per_query
+            for query in whole.per_query.index[:25]
+        ]
+        expected = whole.per_query.iloc[:25]
+        pd.testing.assert_frame_equal(pd.concat(alone), expected, rtol=0, atol=1e-15)
+
     def test_gain_may_fall_with_relevance(self):
         qrels = metrics.Qrels(
             pd.DataFrame({"query_id": "q", "doc_id": ["a", "b", "c"], "relevance": [2, 1, -1]})
@@ -290,6 +317,11 @@ class TestEvaluate:
             ({"ties": "random"}, ValueError, "ties must be one of .*; got 'random'"),
             ({"empty": 2}, ValueError, "empty must be one of .*; got 2"),
             ({"min_relevance": 0}, ValueError, "min_relevance must be above 0; got 0"),
+            ({"normalize": "k"}, ValueError, r"normalize must be one of 'R', 'min\(R,k\)'"),
+            ({"max_rel": 2}, ValueError, "qrels holds the relevance 3, above max_rel 2"),
+            ({"max_rel": np.nan}, ValueError, "max_rel must be above 0 and finite; got nan"),
+            ({"p": 1.0}, ValueError, "p must lie strictly between 0 and 1"),
+            ({"ties": "rank"}, ValueError, r"run lacks the columns \['rank'\]"),
             ({"score": "logit"}, ValueError, r"run lacks the columns \['logit'\]"),
         ],
     )
@@ -311,7 +343,9 @@ class TestEvaluate:
             metrics.evaluate_ranking(metrics.Qrels(judged), change(run), "ndcg")
 
     def test_needs_judgements(self, judged, run):
-        with pytest.raises(TypeError, match="qrels must be Qrels or a DataFrame; got dict"):
+        with pytest.raises(
+            TypeError, match="qrels must be a table of pandas, polars or pyarrow; got dict"
+        ):
             metrics.evaluate_ranking(judged.to_dict(), run, "ndcg")
         with pytest.raises(ValueError, match=r"qrels lacks the columns \['relevance'\]"):
             metrics.evaluate_ranking(judged.drop(columns="relevance"), run, "ndcg")
@@ -324,99 +358,6 @@ class TestEvaluate:
         assert direct.diagnostics == made.diagnostics
 
 
-class TestResult:
-    def test_normal_interval_is_students(self):
-        result = big_case()[0]
-        got = result.confidence_interval(0.9)
-        for label, row in got.iterrows():
-            values = result.per_query[label]
-            expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-            assert row[["lower", "upper"]].tolist() == pytest.approx(list(expected), abs=1e-13)
-            assert row["stderr"] == pytest.approx(stats.sem(values), rel=1e-12)
-            assert (row["mean"], row["n"]) == (pytest.approx(values.mean()), 200)
-
-    def test_bootstrap_interval(self):
-        result = big_case()[0]
-        normal = result.confidence_interval()
-        boot = result.confidence_interval(method="bootstrap", random_state=1)
-        columns = ["mean", "lower", "upper", "stderr"]
-        np.testing.assert_allclose(boot[columns], normal[columns], atol=0.005)
-        again = result.confidence_interval(method="bootstrap", random_state=1)
-        pd.testing.assert_frame_equal(boot, again)
-        with pytest.raises(ValueError, match="method must be one of"):
-            result.confidence_interval(method="wald")
-
-    def test_compare_is_the_paired_t_test(self):
-        first, second = big_case()
-        got = second.compare(first)
-        for _, row in got.iterrows():
-            label = row["metric"]
-            expected = stats.ttest_rel(second.per_query[label], first.per_query[label])
-            assert row["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
-            interval = expected.confidence_interval()
-            assert [row["lower"], row["upper"]] == pytest.approx(list(interval), rel=1e-9)
-            assert row["difference"] == pytest.approx(row["mean"] - row["other"])
-            assert (row["n"], row["unpaired"]) == (200, 0)
-        assert (got["p_adjusted"] >= got["p_value"]).all()
-        raw = second.compare(first, correction=None)
-        assert raw["p_adjusted"].tolist() == raw["p_value"].tolist()
-
-    def test_compare_by_randomization(self):
-        first, second = big_case(n=40)
-        t = second.compare(first, correction=None)
-        got = second.compare(first, "randomization", None, random_state=3, n_resamples=4000)
-        np.testing.assert_allclose(got["p_value"], t["p_value"], atol=0.01)
-        same = first.compare(first, "randomization", random_state=0)
-        assert same["p_value"].tolist() == [1.0, 1.0, 1.0]
-
-    def test_compare_counts_what_is_not_paired(self, judged, run):
-        first = metrics.evaluate_ranking(metrics.Qrels(judged[judged.query_id != "q3"]), run, "mrr")
-        second = metrics.evaluate_ranking(
-            metrics.Qrels(judged[judged.query_id == "q1"]), run, "mrr"
-        )
-        row = first.compare(second).iloc[0]
-        assert (row["n"], row["unpaired"], row["difference"]) == (1, 2, 0.0)
-        assert np.isnan(row["p_value"])
-
-    def test_compare_refuses(self, judged, run):
-        qrels = metrics.Qrels(judged)
-        result = metrics.evaluate_ranking(qrels, run, "mrr", empty=0)
-        other = metrics.evaluate_ranking(qrels, run, "map", empty=0)
-        elsewhere = metrics.evaluate_ranking(
-            metrics.Qrels(pd.DataFrame({"query_id": ["q9"], "doc_id": "a", "relevance": 1})),
-            run,
-            "mrr",
-        )
-        with pytest.raises(TypeError, match="other must be a RankingResult; got dict"):
-            result.compare({})
-        with pytest.raises(ValueError, match=r"other lacks the metrics \['mrr'\]"):
-            result.compare(other)
-        with pytest.raises(ValueError, match="share no query"):
-            result.compare(elsewhere)
-        with pytest.raises(ValueError, match="test must be one of"):
-            result.compare(result, "wilcoxon")
-
-    def test_prints_and_converts(self, judged, run):
-        result = metrics.evaluate_ranking(metrics.Qrels(judged), run, ["mrr", "map"], empty=0)
-        assert repr(result) == "RankingResult(4 queries: mrr=0.4375, map=0.3958)"
-        assert "<th>mrr</th>" in result._repr_html_()
-        assert list(result.to_frame().columns) == ["mean", "lower", "upper", "stderr", "n"]
-        assert result.to_dict()["per_query"]["mrr"]["q1"] == 1.0
-        told = json.loads(json.dumps(result.to_dict()))
-        assert told["per_query"]["mrr"]["q1"] == 1.0
-        assert told["diagnostics"]["n_run_rows"] == len(run)
-        with pytest.raises(AttributeError):
-            result.per_query = None
-
-
-def test_results_become_plain_python_values():
-    values = {"a": (np.float64(0.5), np.arange(2)), "b": pd.Series([1], index=["x"])}
-    assert plain(values) == {"a": [0.5, [0, 1]], "b": {"x": 1}}
-    assert type(plain(np.float64(0.5))) is float
-    odd = {np.int64(7): pd.DataFrame({"a": [np.array([1])]}), "na": pd.NA}
-    assert json.dumps(plain(odd)) == '{"7": {"a": {"0": [1]}}, "na": null}'
-
-
 def test_unique_pairs_need_the_same_query():
     frame = pd.DataFrame({"query_id": [1, 2], "doc_id": [5, 5], "relevance": [1, 1]})
-    assert len(_qrels.Qrels(frame)) == 2
+    assert len(metrics.Qrels(frame)) == 2

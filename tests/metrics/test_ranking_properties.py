@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsd import metrics
@@ -16,6 +16,9 @@ LABELS = [
     for suffix in {"optional": ["", "@3"], "required": ["@3"], "none": [""]}[metric.cutoff]
 ]
 OF_RELEVANCE = [label for label in LABELS if METRICS[label.split("@")[0]].needs_relevant]
+
+
+FEW = settings(max_examples=50)
 
 
 @st.composite
@@ -42,6 +45,7 @@ def evaluate(qrels, run, names=LABELS, **options):
     return metrics.evaluate_ranking(metrics.Qrels(qrels), run, names, **options)
 
 
+@FEW
 @given(cases(), st.sampled_from(["average", "docid", "first", "worst"]))
 def test_values_lie_between_0_and_1(case, ties):
     values = evaluate(*case, ties=ties).per_query
@@ -51,6 +55,7 @@ def test_values_lie_between_0_and_1(case, ties):
     assert (values <= 1).all(axis=None)
 
 
+@FEW
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(case, random):
     qrels, run = case
@@ -62,6 +67,7 @@ def test_the_order_of_the_rows_does_not_matter(case, random):
     pd.testing.assert_frame_equal(got, expected, rtol=0, atol=1e-15)
 
 
+@FEW
 @given(cases(), st.sampled_from([np.exp, np.arctan, lambda s: 5 * s - 100, lambda s: s**3]))
 def test_a_monotone_transform_of_the_scores_does_not_matter(case, transform):
     qrels, run = case
@@ -70,6 +76,7 @@ def test_a_monotone_transform_of_the_scores_does_not_matter(case, transform):
     pd.testing.assert_frame_equal(got, expected, rtol=0, atol=0)
 
 
+@FEW
 @given(cases())
 def test_doubling_the_queries_leaves_the_mean(case):
     qrels, run = case
@@ -81,6 +88,7 @@ def test_doubling_the_queries_leaves_the_mean(case):
     pd.testing.assert_series_equal(got, expected, rtol=0, atol=1e-15)
 
 
+@FEW
 @given(cases())
 def test_the_kind_of_identifier_does_not_matter(case):
     qrels, run = case
@@ -96,6 +104,7 @@ def test_the_kind_of_identifier_does_not_matter(case):
     np.testing.assert_array_equal(evaluate(qrels, categorical).per_query.to_numpy(), expected)
 
 
+@FEW
 @given(case=cases(distinct=True), data=st.data())
 def test_moving_a_better_document_up_never_lowers(case, data):
     qrels, run = case
@@ -113,6 +122,7 @@ def test_moving_a_better_document_up_never_lowers(case, data):
     assert (after >= before - 1e-15).all(), after - before
 
 
+@FEW
 @given(cases())
 def test_average_lies_between_worst_and_best(case):
     qrels, run = case
@@ -125,6 +135,7 @@ def test_average_lies_between_worst_and_best(case):
     assert (average <= best.loc[average.index] + 1e-14).all(axis=None)
 
 
+@FEW
 @given(cases())
 def test_the_ideal_run_of_all_judgements_is_perfect(case):
     qrels, _ = case
@@ -133,6 +144,7 @@ def test_the_ideal_run_of_all_judgements_is_perfect(case):
     np.testing.assert_allclose(values.per_query.to_numpy(), 1.0, rtol=0, atol=1e-15)
 
 
+@FEW
 @given(cases())
 def test_nothing_of_the_caller_is_changed(case):
     qrels, run = case
