@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+from mlsd._lazy import pandas as pd
 
 __all__ = [
     "as_binary",
@@ -181,8 +182,6 @@ def _to_pandas(series: Any) -> Any:
 def _to_numpy(values: Any, name: str) -> Any:
     if isinstance(values, np.ndarray):
         return values
-    if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        return _from_pandas(values)
     if isinstance(values, list | tuple | range):
         try:
             array = np.asarray(values)
@@ -194,6 +193,8 @@ def _to_numpy(values: Any, name: str) -> Any:
         return array
     if isinstance(values, str | bytes | dict | set) or np.isscalar(values) or values is None:
         raise TypeError(f"{name} must be array-like; got {type(values).__name__}")
+    if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+        return _from_pandas(values)
     import narwhals as nw
 
     series: Any = nw.from_native(values, series_only=True, pass_through=True)

@@ -7,7 +7,8 @@ import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+from mlsd._lazy import pandas as pd
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

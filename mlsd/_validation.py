@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._inputs import as_floats as as_1d_float
+from mlsd._lazy import pandas as pd
 
 __all__ = [
     "UndefinedMetricWarning",

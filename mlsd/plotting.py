@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pandas as pd
+from mlsd._lazy import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

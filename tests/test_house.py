@@ -151,6 +151,19 @@ def test_an_import_is_light(module):
     assert run_python(code) == "[]"
 
 
+def test_metrics_of_plain_arrays_never_import_pandas():
+    code = """
+import sys
+from mlsd import metrics
+y, p = [0, 1, 1, 0], [0.2, 0.3, 0.9, 0.4]
+metrics.roc_auc(y, p), metrics.roc_auc_ci(y, p), metrics.log_loss(y, p), metrics.brier(y, p)
+metrics.precision_recall_f1(y, p), metrics.calibration_ratio(y, p), metrics.ndcg(y, p)
+metrics.BinaryAccumulator().update(y, p).result()
+print("pandas" in sys.modules)
+"""
+    assert run_python(code) == "False"
+
+
 def test_import_mlsd_alone_does_not_import_its_parts_or_pandas():
     wanted = "('mlsd.metrics', 'mlsd.funnel', 'mlsd.data', 'pandas', 'numpy')"
     assert run_python(f"import sys, mlsd; print([m for m in {wanted} if m in sys.modules])") == "[]"

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._fields import Counts, Field
 from mlsd._inputs import as_column
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._state import State
 from mlsd._validation import check_positive_int, warn_undefined

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._exact import LARGEST_FACTOR, UNIT, exact_dot, exact_sum, quotient
 from mlsd._fields import Count, Field, KeySet, Total
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._state import State
 from mlsd._validation import UndefinedMetricWarning, check_fraction, warn_undefined

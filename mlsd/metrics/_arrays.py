@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._groups import FloatArray, Segments, group_rows
 from mlsd._inputs import as_column
+from mlsd._lazy import pandas as pd
 from mlsd._validation import (
     as_1d_float,
     check_choice,

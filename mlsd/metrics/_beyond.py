@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._stats import t_interval
 from mlsd._validation import check_choice, check_fraction, check_positive_int, warn_undefined

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._groups import Segments
 from mlsd._inputs import as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd.metrics._tables import column_names, shared_codes
 
 __all__ = ["Boxes", "Pairs", "check_boxes", "intersection", "match", "overlapping", "read_boxes"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._inputs import as_column
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import check_choice, warn_undefined
 from mlsd.metrics._lists import Lists, read_lists

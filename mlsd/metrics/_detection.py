@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._groups import Segments
 from mlsd._inputs import as_floats
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import check_choice, check_positive_int, warn_undefined
 from mlsd.metrics._boxes import Boxes, check_boxes, intersection, match, overlapping, read_boxes

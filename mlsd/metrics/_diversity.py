@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mlsd._groups import FloatArray, IntArray, Segments
 from mlsd._inputs import as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd._validation import check_positive_int, check_rank_follows_score, warn_undefined
 from mlsd.metrics._ids import as_ids, check_same_kind
 from mlsd.metrics._result import RankingDiagnostics, RankingResult

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mlsd._groups import FloatArray, IntArray
 from mlsd._inputs import as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd._validation import (
     check_choice,
     check_fraction,

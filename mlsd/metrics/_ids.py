@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._groups import BoolArray, IntArray
+from mlsd._lazy import pandas as pd
 from mlsd.metrics._strings import Strings
 
 __all__ = ["IdColumn", "as_ids", "check_same_kind", "match_distinct"]

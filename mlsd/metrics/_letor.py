@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._groups import BoolArray, FloatArray, IntArray, Segments
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd.metrics._readers import Source, open_text
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._inputs import as_column, as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd._validation import check_positive_int, check_rank_follows_score, check_same_length
 from mlsd.metrics._tables import column_names, shared_codes
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._clusters import wilson_interval
 from mlsd._inputs import as_column, as_floats, as_labels, as_weights
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import (
     check_choice,

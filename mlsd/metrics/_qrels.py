@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mlsd._groups import FloatArray, Segments
 from mlsd._inputs import as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd.metrics._ids import as_ids
 from mlsd.metrics._match import Judgements, check_unique_pairs
 

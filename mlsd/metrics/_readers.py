@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import pandas as pd
 
 from mlsd._inputs import as_floats, as_pandas
+from mlsd._lazy import pandas as pd
 from mlsd.metrics._ids import as_ids
 from mlsd.metrics._qrels import Qrels
 from mlsd.metrics._tables import column_names

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlsd._clusters import wilson_interval
 from mlsd._inputs import as_weights
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import check_fraction
 from mlsd.metrics._probability import labels_and_probabilities

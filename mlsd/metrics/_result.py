@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._stats import bootstrap_mean, holm, paired_randomization, paired_t, t_interval
 from mlsd._validation import as_generator, check_choice

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from mlsd._lazy import pandas as pd
 from mlsd.metrics._ids import as_ids, check_same_kind
 
 __all__ = ["column_names", "shared_codes"]
