@@ -10,7 +10,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.ready
 UV := uv==0.13.9
 
-.PHONY: book test serve record lint bench browser links lock lock-browser clean python
+.PHONY: book test serve record lint bench bench-record mutate browser links lock lock-browser clean python
 .DEFAULT_GOAL := book
 
 # One clear sentence for a missing or old Python, before anything else is tried.
@@ -54,9 +54,19 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check --extend-exclude '*.ipynb'
 	$(BIN)/mypy
 
+# Faults put into a copy of the package, one by one: the tests must notice each.
+mutate: $(STAMP)
+	$(PY) tests/mutations.py
+
 # The comparisons with peers, small: that they run, not how fast.
 bench: $(STAMP)
-	for benchmark in benchmarks/*.py; do $(PY) $$benchmark --smoke || exit 1; done
+	for benchmark in benchmarks/[!_]*.py; do $(PY) $$benchmark --smoke || exit 1; done
+
+# The comparisons in full, back to back on an idle machine, kept for the page that shows them.
+bench-record: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/ranking.py --json benchmarks/results/ranking.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/binary.py --json benchmarks/results/binary.json
+	OMP_NUM_THREADS=1 NPY_DISABLE_CPU_FEATURES=X86_V4 $(PY) benchmarks/binary.py --json benchmarks/results/binary_avx2.json
 
 # The finished pages in a real browser: for CI, which has one.
 browser: book

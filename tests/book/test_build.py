@@ -10,6 +10,7 @@ import pytest
 def project(tmp_path):
     (tmp_path / "mlsd" / "metrics").mkdir(parents=True)
     (tmp_path / "mlsd" / "metrics" / "a.py").write_text("x = 1\n")
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
     (tmp_path / "requirements.lock").write_text("numpy==1\n")
     return tmp_path
 
@@ -23,7 +24,14 @@ def test_the_fingerprint_stays_and_the_cache_with_it(project):
 
 
 @pytest.mark.parametrize(
-    "changed", ["mlsd/metrics/a.py", "mlsd/new.py", "mlsd/pins.txt", "requirements.lock"]
+    "changed",
+    [
+        "mlsd/metrics/a.py",
+        "mlsd/new.py",
+        "mlsd/pins.txt",
+        "requirements.lock",
+        "benchmarks/results/ranking.json",
+    ],
 )
 def test_a_change_of_code_or_lock_drops_the_cache(project, changed):
     target = project / "_build"

@@ -1,0 +1,21 @@
+"""The page that lists the package lists all of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from chapters import CHAPTERS
+from mlsd import data, funnel, metrics, plotting
+
+PAGE = (CHAPTERS / "reference" / "api.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", [data, funnel, metrics, plotting], ids=lambda m: m.__name__)
+def test_every_public_name_is_described_once(module):
+    if f".. automodule:: {module.__name__}\n   :members:" in PAGE:
+        return  # all of __all__, by Sphinx
+    section = PAGE.split(f"## {module.__name__}\n")[1].split("\n## ")[0]
+    named = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", section, re.MULTILINE)
+    assert sorted(named) == sorted(module.__all__)
