@@ -207,6 +207,16 @@ class RankingResult(Result):
     def _metrics(self) -> pd.Index[str]:
         return pd.Index(self.per_query.columns, name="metric")
 
+    def _note(self) -> str:
+        """Return what was missing, dropped, unjudged and tied, in one line."""
+        seen = self.diagnostics
+        return (
+            f"{seen.n_queries:,} queries, {seen.missing_queries:,} absent from the run (counted 0), "
+            f"{seen.empty_queries:,} without a relevant document; {seen.n_run_rows:,} rows, "
+            f"{seen.unjudged_query_rows:,} dropped with {seen.unjudged_queries:,} unjudged queries, "
+            f"{seen.unjudged_rows:,} not judged, {seen.tied_fraction:.0%} tied; "
+            f"{seen.judged_at_10:.0%} of the top 10 judged; 95% intervals over queries"
+        )
+
     def __repr__(self) -> str:
-        means = ", ".join(f"{label}={value:.4f}" for label, value in self.mean().items())
-        return f"RankingResult({self.diagnostics.n_queries:,} queries: {means})"
+        return f"{self.to_frame().to_string(float_format='{:.4f}'.format)}\n{self._note()}"

@@ -119,7 +119,15 @@ class TestResult:
 
     def test_prints_and_converts(self, judged, run):
         result = metrics.evaluate_ranking(metrics.Qrels(judged), run, ["mrr", "map"], empty=0)
-        assert repr(result) == "RankingResult(4 queries: mrr=0.4375, map=0.3958)"
+        table, note = repr(result).rsplit("\n", 1)
+        assert table == result.confidence_interval().to_string(float_format="{:.4f}".format)
+        seen = result.diagnostics
+        assert note.startswith(
+            f"4 queries, {seen.missing_queries} absent from the run (counted 0), "
+            f"{seen.empty_queries} without a relevant document; {len(run)} rows, "
+            f"{seen.unjudged_query_rows} dropped with {seen.unjudged_queries} unjudged queries"
+        )
+        assert result._repr_html_().endswith(f"<p>{note}</p>")
         assert "<th>mrr</th>" in result._repr_html_()
         assert list(result.to_frame().columns) == ["mean", "lower", "upper", "stderr", "n"]
         assert result.to_dict()["per_query"]["mrr"]["q1"] == 1.0
