@@ -211,10 +211,10 @@ class RankingResult(Result):
         """Return what was missing, dropped, unjudged and tied, in one line."""
         seen = self.diagnostics
         return (
-            f"{seen.n_queries:,} queries, {seen.missing_queries:,} absent from the run (counted 0), "
-            f"{seen.empty_queries:,} without a relevant document; {seen.n_run_rows:,} rows, "
-            f"{seen.unjudged_query_rows:,} dropped with {seen.unjudged_queries:,} unjudged queries, "
-            f"{seen.unjudged_rows:,} not judged, {seen.tied_fraction:.0%} tied; "
+            f"{seen.n_queries:,} queries, {seen.missing_queries:,} absent from the run (counted 0),"
+            f" {seen.empty_queries:,} without a relevant document; {seen.n_run_rows:,} rows, "
+            f"{seen.unjudged_query_rows:,} dropped with {seen.unjudged_queries:,} unjudged "
+            f"queries, {seen.unjudged_rows:,} not judged, {seen.tied_fraction:.0%} tied; "
             f"{seen.judged_at_10:.0%} of the top 10 judged; 95% intervals over queries"
         )
 
