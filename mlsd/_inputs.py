@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mlsd._lazy import pandas as pd
 
 __all__ = [
+    "as_array",
     "as_binary",
     "as_column",
     "as_floats",
@@ -28,6 +29,17 @@ AnyArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+def as_array(values: Any, name: str) -> AnyArray:
+    """Return an array of any number of dimensions; objects that are all numbers become numbers."""
+    try:
+        array: AnyArray = np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{name} must have rows of one length: {error}") from None
+    if array.dtype.kind == "O" and array.size:
+        array = _settle_objects(array.ravel()).reshape(array.shape)
+    return array
 
 
 def as_column(values: Any, name: str) -> AnyArray:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._fields import Counts, Field
-from mlsd._inputs import as_column
+from mlsd._inputs import as_array, as_column
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._state import State
@@ -152,8 +152,9 @@ class ConfusionAccumulator(State):
 
     def _codes(self, values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         """Return the class of each value as its row of the matrix."""
-        if isinstance(values, list | tuple) and np.ndim(values) > 1:
-            values = np.asarray(values)
+        if isinstance(values, list | tuple):
+            nested = as_array(values, name)
+            values = nested if nested.ndim > 1 else values
         if isinstance(values, np.ndarray):
             values = values.ravel()
         column = as_column(values, name)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._groups import FloatArray, Segments, group_rows
-from mlsd._inputs import as_column
+from mlsd._inputs import as_array, as_column
 from mlsd._lazy import pandas as pd
 from mlsd._validation import (
     as_1d_float,
@@ -37,7 +37,7 @@ __all__ = [
 
 def _flat(values: npt.ArrayLike, name: str) -> tuple[FloatArray, int | None]:
     """Return a vector, or a matrix as a vector with the length of its rows."""
-    array = np.asarray(values)
+    array = as_array(values, name)
     if array.ndim == 2:
         return as_1d_float(array.ravel(), name), array.shape[1]
     return as_1d_float(values, name), None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._groups import Segments
-from mlsd._inputs import as_floats
+from mlsd._inputs import as_array, as_floats
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import check_choice, check_positive_int, warn_undefined
@@ -264,7 +264,7 @@ def detection_average_precision(
 
 def _boxes(values: npt.ArrayLike, name: str, format: str) -> FloatArray:
     """Return boxes as rows of x, y, width and height."""
-    array = np.asarray(values)
+    array = as_array(values, name)
     if array.ndim != 2 or array.shape[1] != 4:
         raise ValueError(f"{name} must have shape (n, 4); got {array.shape}")
     if array.dtype.kind not in "biuf":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._inputs import as_column, as_floats, as_pandas
+from mlsd._inputs import as_array, as_column, as_floats, as_pandas
 from mlsd._lazy import pandas as pd
 from mlsd._validation import check_positive_int, check_rank_follows_score, check_same_length
 from mlsd.metrics._tables import column_names, shared_codes
@@ -140,7 +140,7 @@ def read_vectors(vectors: Any, items: Any) -> tuple[pd.Series[Any], AnyArray]:
         except ValueError as error:
             raise ValueError(f"vectors must all have one length: {error}") from None
     else:
-        matrix = np.asarray(vectors)
+        matrix = as_array(vectors, "vectors")
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"vectors must have shape (n_items, d), not empty; got {matrix.shape}")
     if matrix.dtype.kind not in "biuf":

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._clusters import wilson_interval
-from mlsd._inputs import as_column, as_floats, as_labels, as_weights
+from mlsd._inputs import as_array, as_column, as_floats, as_labels, as_weights
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._validation import (
@@ -237,7 +237,7 @@ def _wilson(share: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray,
 
 def _matrix(y_true: Any, y_score: Any, labels: Any) -> tuple[FloatArray, IntArray]:
     """Return scores, one row a row and one column a class, and the column of each true class."""
-    array = np.asarray(y_score)
+    array = as_array(y_score, "y_score")
     if array.ndim != 2:
         raise ValueError(f"y_score must have a column for each class; got shape {array.shape}")
     scores = as_floats(array.ravel(), "y_score", keep_float32=True).reshape(array.shape)

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._inputs import as_binary, as_column, as_floats, as_labels, as_probabilities, as_weights
+from mlsd._inputs import (
+    as_array,
+    as_binary,
+    as_column,
+    as_floats,
+    as_labels,
+    as_probabilities,
+    as_weights,
+)
 from mlsd._validation import check_fraction, check_same_length, warn_undefined
 
 __all__ = [
@@ -114,7 +122,7 @@ def log_loss(
     """
     if eps is not None and not 0.0 < eps < 0.5:
         raise ValueError(f"eps must be None or lie strictly between 0 and 0.5; got {eps!r}")
-    if getattr(y_proba, "ndim", None) == 2 or np.ndim(y_proba) == 2:
+    if getattr(y_proba, "ndim", None) == 2 or as_array(y_proba, "y_proba").ndim == 2:
         if pos_label is not None:
             raise ValueError("pos_label must be None when y_proba has a column for each class")
         return _log_loss_of_matrix(y_true, y_proba, eps, sample_weight, labels)
@@ -149,7 +157,7 @@ def _loss(truth: BoolArray, proba: AnyArray, eps: float | None, every_row: bool)
 def _log_loss_of_matrix(
     y_true: Any, y_proba: Any, eps: float | None, sample_weight: Any, labels: Any
 ) -> float:
-    matrix = np.asarray(y_proba)
+    matrix = as_array(y_proba, "y_proba")
     n, n_classes = matrix.shape
     flat = _within_0_1(as_floats(matrix.ravel(), "y_proba", keep_float32=True))
     matrix = flat.reshape(n, n_classes)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mlsd._inputs import as_array
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._stats import t_interval
@@ -272,7 +273,7 @@ def _outline(labels: AnyArray, distance: int, fill: int) -> AnyArray:
 def _label_maps(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[AnyArray, AnyArray]:
     maps = []
     for values, name in ((y_true, "y_true"), (y_pred, "y_pred")):
-        array = np.asarray(values)
+        array = as_array(values, name)
         if not array.size:
             raise ValueError(f"{name} is empty: there is nothing to evaluate")
         if array.dtype.kind not in "biu":

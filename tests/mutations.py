@@ -1,0 +1,361 @@
+"""Do the tests notice? Put one fault after the other into a copy of the package, and run them.
+
+    python tests/mutations.py          all faults, a few seconds each and as many at once as cores
+    python tests/mutations.py ties     those whose name holds "ties"
+
+A fault that the tests do not notice is an error, and so is one whose place is no longer there. Kept
+out of ``make test`` for its length; CI runs it.
+"""
+
+from __future__ import annotations
+
+import compileall
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+METRICS = "tests/metrics/test_"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong edit, and the tests that must fail because of it."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+FAULTS = [
+    # Ranking.
+    Fault(
+        "ndcg: the discount begins one place late",
+        "mlsd/metrics/_ranking.py",
+        "np.log2(np.arange(2, depth + 2))",
+        "np.log2(np.arange(3, depth + 3))",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "ties: the first of a group has the whole gain",
+        "mlsd/metrics/_ranking.py",
+        "expected = np.where(hits.tied == 1, discount[hits.above], spread)",
+        "expected = discount[hits.above]",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "ties: scores are compared in single precision",
+        "mlsd/metrics/_hits.py",
+        "np.subtract(0.0, scores, out=scores)",
+        "np.subtract(0.0, scores.astype(np.float32), out=scores)",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "ideal: from the documents that were found",
+        "mlsd/metrics/_evaluate.py",
+        "useful = ideal_gain > 0",
+        "useful = (ideal_gain > 0) & np.isin(np.arange(ideal_gain.size), found)",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "recall: of the documents that were found",
+        "mlsd/metrics/_evaluate.py",
+        "n_relevant=np.bincount(labels[relevant], minlength=qrels.n_queries)",
+        "n_relevant=np.bincount(query[relevant[found]], minlength=qrels.n_queries)",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "average precision at k: others of a tie group do not count",
+        "mlsd/metrics/_ranking.py",
+        "groups.relevant_before[which] + 1 + before * others",
+        "groups.relevant_before[which] + 1",
+        f"{METRICS}ties_exact.py",
+    ),
+    Fault(
+        "err: nobody stops within a tie group",
+        "mlsd/metrics/_user_models.py",
+        "place * chance * before) / members",
+        "place * before) / members",
+        f"{METRICS}err_rbp.py",
+    ),
+    Fault(
+        "rbp: the residual takes judged documents for unjudged",
+        "mlsd/metrics/_user_models.py",
+        "np.maximum(1.0 - hits.sum_by_query(hits.query, weight), 0.0)",
+        "np.maximum(1.0 - hits.sum_by_query(hits.query, weight * hits.relevant), 0.0)",
+        f"{METRICS}err_rbp.py",
+    ),
+    Fault(
+        "duplicates: a document twice in the run goes unseen",
+        "mlsd/metrics/_match.py",
+        '_refuse_doubles(judged.queries, segments, docs, found, "run")',
+        "pass",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "diversity: a better rank goes with a lower score",
+        "mlsd/metrics/_diversity.py",
+        'order_by = values if by == "rank" else -values',
+        "order_by = values",
+        f"{METRICS}diversity.py",
+    ),
+    # Labels and probabilities.
+    Fault(
+        "auc: a tie counts as won",
+        "mlsd/metrics/_binary.py",
+        'left[tied] + np.searchsorted(others, queries[tied], side="right")',
+        '2 * np.searchsorted(others, queries[tied], side="right")',
+        f"{METRICS}binary.py::test_auc_counts_the_pairs",
+    ),
+    Fault(
+        "average precision: tied negatives come after",
+        "mlsd/metrics/_binary.py",
+        'not_below = negative.size - np.searchsorted(negative, values, side="left")',
+        'not_below = negative.size - np.searchsorted(negative, values, side="right")',
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "delong: the variance is over n",
+        "mlsd/metrics/_delong.py",
+        "values.var(ddof=1)",
+        "values.var(ddof=0)",
+        f"{METRICS}delong.py::test_delong_is_its_definition",
+    ),
+    Fault(
+        "log loss: clips unasked",
+        "mlsd/metrics/_probability.py",
+        "    if eps is not None:\n        np.clip(chance, eps, 1.0 - eps, out=chance)",
+        "    np.clip(chance, eps or 1e-15, 1.0 - (eps or 1e-15), out=chance)",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "log loss: a tiny one loses its digits",
+        "mlsd/metrics/_probability.py",
+        "lost = proba - (signed + negative)",
+        "lost = 0.0 * proba",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "normalized entropy: of the positives alone",
+        "mlsd/metrics/_probability.py",
+        "return loss / -(rate * of_rate + rest * of_rest)",
+        "return loss / -(rate * of_rate)",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "calibration: half the bias is left",
+        "mlsd/metrics/_calibration.py",
+        "- 2.0 * spread * density",
+        "- spread * density",
+        f"{METRICS}traps.py",
+    ),
+    Fault(
+        "units: rows of one unit are taken as independent",
+        "mlsd/metrics/_evaluate_binary.py",
+        "    if codes is not None:\n        moved = np.bincount(codes, weights=moved",
+        "    if False:\n        moved = np.bincount(codes, weights=moved",
+        f"{METRICS}evaluate_binary.py::test_the_mean_loss_by_unit_agrees_with_a_cluster_robust_fit",
+    ),
+    Fault(
+        "wilson: the quantile is not squared",
+        "mlsd/_clusters.py",
+        "added = quantile * quantile / size",
+        "added = quantile / size",
+        "tests/test_clusters.py::test_wilson_is_statsmodels",
+    ),
+    Fault(
+        "ratio: the variance is over n",
+        "mlsd/_clusters.py",
+        "math.sqrt(n / (n - 1) * float(residual @ residual)) / abs(base)",
+        "math.sqrt(float(residual @ residual)) / abs(base)",
+        "tests/test_clusters.py::test_worked_by_hand",
+    ),
+    Fault(
+        "holm: every p-value is multiplied alike",
+        "mlsd/_stats.py",
+        "steps = np.arange(order.size, 0, -1) * values[order]",
+        "steps = order.size * values[order]",
+        "tests/test_stats.py::test_holm_by_hand",
+    ),
+    # States.
+    Fault(
+        "merge: the sum of the other part is lost",
+        "mlsd/_fields.py",
+        '"""Return the sum."""\n        return left + right',
+        '"""Return the sum."""\n        return left or right',
+        f"{METRICS}common.py::test_merged_chunks_are_the_whole",
+    ),
+    Fault(
+        "merge: the upper bound of the area is its middle",
+        "mlsd/metrics/_binned.py",
+        "quotient(won + open_, pairs)",
+        "quotient(2 * won + open_, 2 * pairs)",
+        f"{METRICS}accumulators_binary.py::test_the_bounds_hold_the_exact_auc_of_any_scores",
+    ),
+    # Online, vision, beyond accuracy.
+    Fault(
+        "retention: weeks begin on Thursday",
+        "mlsd/metrics/_retention.py",
+        "(days + 3) // 7",
+        "days // 7",
+        f"{METRICS}retention.py::test_weeks_start_on_monday_across_the_year",
+    ),
+    Fault(
+        "sessions: an event after exactly the gap begins a new one",
+        "mlsd/metrics/_events.py",
+        "> np.uint64(gap // tick)",
+        ">= np.uint64(gap // tick)",
+        f"{METRICS}sessions.py::test_by_hand",
+    ),
+    Fault(
+        "mean iou: an absent class is perfect",
+        "mlsd/metrics/_vision.py",
+        'fill = math.nan if absent in ("nan", "raise") else float(absent)',
+        "fill = 1.0",
+        f"{METRICS}vision.py::test_by_hand_with_a_class_only_predicted_and_one_absent",
+    ),
+    Fault(
+        "detection: a true box is taken twice",
+        "mlsd/metrics/_boxes.py",
+        "= ~boxes.crowd[wanted[chosen]]",
+        "= False",
+        f"{METRICS}detection.py",
+    ),
+    Fault(
+        "detection: of equal overlaps the earlier row wins",
+        "mlsd/metrics/_boxes.py",
+        "(-pairs.truth, -pairs.iou, ignored",
+        "(pairs.truth, -pairs.iou, ignored",
+        f"{METRICS}detection.py {METRICS}detection_peers.py",
+    ),
+    Fault(
+        "novelty: over users, each item alike",
+        "mlsd/metrics/_beyond.py",
+        "bits = np.log2(total / counts[lists.item[has_bits]])",
+        "bits = np.log(total / counts[lists.item[has_bits]])",
+        f"{METRICS}beyond.py",
+    ),
+    # Input.
+    Fault(
+        "readers: lines are counted from 0",
+        "mlsd/metrics/_readers.py",
+        "enumerate(handle, start=1)",
+        "enumerate(handle, start=0)",
+        f"{METRICS}readers.py::test_errors_of_a_run_name_the_line",
+    ),
+    Fault(
+        "input: the index of a frame is kept",
+        "mlsd/_inputs.py",
+        "return table[wanted].reset_index(drop=True)",
+        "return table[wanted]",
+        "tests/test_inputs.py",
+    ),
+    Fault(
+        "input: NaN passes",
+        "mlsd/_inputs.py",
+        "    if not allow_nan:\n        _refuse_nan(array, name)",
+        "    if allow_nan:\n        _refuse_nan(array, name)",
+        f"{METRICS}common_nasty.py",
+    ),
+    Fault(
+        "input: probabilities above 1 pass",
+        "mlsd/metrics/_probability.py",
+        "if proba.size and not (proba.min() >= 0.0 and proba.max() <= 1.0):",
+        "if proba.size and not proba.min() >= 0.0:",
+        f"{METRICS}common_nasty.py",
+    ),
+]
+
+
+def copy_of_the_house(folder: Path) -> None:
+    for name in ("mlsd", "tests"):
+        shutil.copytree(
+            ROOT / name,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__", "references", ".hypothesis"),
+        )
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    # Compiled once for all faults; a file that is changed has another hash, and is compiled anew.
+    compileall.compile_dir(
+        folder / "mlsd", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+    )
+
+
+def run(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    # The current folder comes first on the path: the copy is imported, not the installed package.
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", *tests.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # none is needed, and they take a second
+        },
+        check=False,
+    )
+
+
+def without_a_fault(house: Path, tests: list[str]) -> str:
+    """Return what fails already; nothing, if all is well."""
+    clean = run(house, " ".join(tests))
+    return (
+        f"without a fault these fail already:\n{clean.stdout[-2000:]}" if clean.returncode else ""
+    )
+
+
+def verdict(house: Path, fault: Fault) -> str:
+    """Return "noticed", "UNNOTICED", or what else became of the fault."""
+    text = (house / fault.file).read_text(encoding="utf-8")
+    if text.count(fault.right) != 1:
+        return f"LOST, as {fault.right!r} is {text.count(fault.right)} times in {fault.file}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "house"
+        shutil.copytree(house, folder)
+        changed = text.replace(fault.right, fault.wrong)
+        (folder / fault.file).write_text(changed, encoding="utf-8")
+        done = run(folder, fault.tests)
+    # Tests that fail notice it. An error of the collection (2) would notice any typing mistake.
+    if done.returncode == 1:
+        return "noticed"
+    if done.returncode == 0:
+        return "UNNOTICED"
+    return f"pytest ended with {done.returncode}:\n{done.stdout[-1000:]}"
+
+
+def main(wanted: str = "") -> int:
+    faults = [fault for fault in FAULTS if wanted in fault.name]
+    every = {test for fault in faults for test in fault.tests.split()}
+    # Once for all faults; a file that one of them needs whole holds the tests that others name.
+    needed = [
+        test for test in sorted(every) if "::" not in test or test.split("::")[0] not in every
+    ]
+    begin, failures = time.perf_counter(), 0
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        house = Path(name)
+        copy_of_the_house(house)
+        clean = pool.submit(without_a_fault, house, needed)
+        verdicts = pool.map(partial(verdict, house), faults)
+        for fault, found in zip(faults, verdicts, strict=True):
+            print(f"{found:9}  {fault.name}", flush=True)
+            failures += found != "noticed"
+        already = clean.result()
+    print(f"{len(faults) - failures} of {len(faults)} faults were noticed, ", end="")
+    print(f"in {time.perf_counter() - begin:.0f} s. {already}")
+    return 1 if failures or already or not faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
