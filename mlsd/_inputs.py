@@ -33,6 +33,8 @@ IntArray = npt.NDArray[np.int64]
 
 def as_array(values: Any, name: str) -> AnyArray:
     """Return an array of any number of dimensions; objects that are all numbers become numbers."""
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values)
     try:
         array: AnyArray = np.asarray(values)
     except ValueError as error:  # rows of several lengths
@@ -160,6 +162,7 @@ def as_pandas(table: Any, name: str, columns: Iterable[str]) -> pd.DataFrame:
         except TypeError:
             raise TypeError(
                 f"{name} must be a table of pandas, polars or pyarrow; got {type(table).__name__}"
+                + (": call its collect() first" if hasattr(table, "collect") else "")
             ) from None
         _refuse_missing(wanted, list(eager.columns), name)
         eager = eager.select(wanted)
@@ -192,6 +195,8 @@ def _to_pandas(series: Any) -> Any:
 
 
 def _to_numpy(values: Any, name: str) -> Any:
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values)
     if isinstance(values, np.ndarray):
         return values
     if isinstance(values, list | tuple | range):
@@ -219,6 +224,17 @@ def _to_numpy(values: Any, name: str) -> Any:
     if not hasattr(values, "__array__") and not hasattr(values, "__iter__"):
         raise TypeError(f"{name} must be array-like; got {type(values).__name__}")
     return np.asarray(values) if hasattr(values, "__array__") else np.asarray(list(values))
+
+
+def _unmasked(values: Any) -> AnyArray:
+    """Return a masked array as a plain one: what is masked is missing."""
+    if not np.ma.getmaskarray(values).any():
+        return np.asarray(values.data)
+    if values.dtype.kind in "biuf":
+        return np.asarray(values.astype(np.float64).filled(np.nan))
+    plain = np.array(values.data, dtype=object)
+    plain[np.ma.getmaskarray(values)] = None
+    return plain
 
 
 def _from_pandas(values: Any) -> AnyArray:

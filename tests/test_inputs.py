@@ -229,3 +229,21 @@ assert i.as_floats(pl.Series([1, None]), "x", allow_nan=True).tolist()[0] == 1.0
 assert i.as_pandas(pl.DataFrame({"q": ["a"], "s": [1.0]}), "run", ["q", "s"])["q"].tolist() == ["a"]
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_masked_is_missing():
+    masked = np.ma.masked_invalid([0.1, np.nan, 0.8])
+    with pytest.raises(ValueError, match="x holds 1 NaN among 3"):
+        i.as_floats(masked, "x")
+    assert i.as_floats(np.ma.array([0.1, 0.8]), "x").tolist() == [0.1, 0.8]
+    with pytest.raises(ValueError, match="y has 1 missing labels"):
+        i.as_labels(np.ma.array(["a", "b"], mask=[False, True]), "y")
+    assert np.isnan(i.as_array(np.ma.array([[1, 2]], mask=[[True, False]]), "x")[0, 0])
+
+
+def test_nested_rows_and_lazy_frames_are_named():
+    with pytest.raises(ValueError, match="x must have rows of one length"):
+        i.as_array([[1], [2, 3]], "x")
+    assert i.as_array(np.array([[1, 2]], dtype=object), "x").dtype == np.int64
+    with pytest.raises(TypeError, match=r"got LazyFrame: call its collect\(\) first"):
+        i.as_pandas(pl.LazyFrame({"a": [1]}), "run", ["a"])

@@ -71,6 +71,11 @@ class RankingSummary(Result):
         return self.means.copy()
 
 
+_OPTIONS = frozenset(
+    ("gain", "ties", "empty", "min_relevance", "judged_only", "normalize", "max_rel", "p")
+) | {"query", "doc", "score", "rank"}
+
+
 class RankingAccumulator(State):
     """Means of ranking metrics over queries that are evaluated in parts, with t intervals.
 
@@ -124,6 +129,9 @@ class RankingAccumulator(State):
             raise ValueError(f"metrics holds a name twice: {metrics!r}")
         if not isinstance(options, dict):
             raise TypeError(f"options must be a dictionary; got {options!r}")
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown:
+            raise TypeError(f"options {unknown} are not of evaluate_ranking: {sorted(_OPTIONS)}")
         for name, value in options.items():
             if not (value is None or isinstance(value, str | int | float)) or value != value:
                 raise TypeError(f"option {name!r} must be a plain value; got {value!r}")
@@ -200,6 +208,12 @@ class RankingAccumulator(State):
                 "update takes a RankingResult, or judgements and a run; "
                 f"got {type(result).__name__}"
             )
+        for name, value in self._config["options"].items():
+            if result.options.get(name, value) != value:
+                raise ValueError(
+                    f"result was evaluated with {name}={result.options[name]!r}, and this state "
+                    f"holds {name}={value!r}"
+                )
         per_query, diagnostics = result.per_query, result.diagnostics
         lacking = [name for name in self._config["metrics"] if name not in per_query.columns]
         if lacking:

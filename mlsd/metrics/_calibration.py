@@ -196,6 +196,7 @@ def calibration_error(
         value = _debiased(difference, variance, share, norm, halves)
     noise = np.sqrt(np.fmax(null, sampled)) * rng.standard_normal((n_resamples, share.size))
     lower, upper = _interval(difference, noise, share, norm, level)
+    upper = min(upper, 1.0)  # two probabilities differ by no more
     return CalibrationError(
         value=value,
         raw=raw,

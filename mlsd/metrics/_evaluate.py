@@ -154,7 +154,14 @@ def evaluate_ranking(
     {'ndcg@10': 0.7878, 'mrr': 0.875, 'recall@2': 0.75}
     """
     if not isinstance(qrels, Qrels):
-        qrels = Qrels(qrels)
+        try:
+            qrels = Qrels(qrels)
+        except ValueError as error:
+            if "lacks the columns" not in str(error):
+                raise
+            raise ValueError(
+                f"{error}; for other names make Qrels(frame, query=..., doc=..., relevance=...)"
+            ) from None
     measures = parse_measures(metrics)
     check_choice(ties, "ties", TIES)
     check_choice(empty, "empty", EMPTY)
@@ -203,7 +210,17 @@ def evaluate_ranking(
             float(judged(as_shown, 10, options)[shown].mean()) if shown.any() else float("nan")
         ),
     )
-    return RankingResult(per_query, diagnostics)
+    variant = {
+        "gain": gain,
+        "ties": ties,
+        "empty": empty,
+        "min_relevance": min_relevance,
+        "judged_only": judged_only,
+        "normalize": normalize,
+        "max_rel": max_rel,
+        "p": p,
+    }
+    return RankingResult(per_query, diagnostics, variant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class BinaryEvaluation(Result):
 
     def __getitem__(self, metric: str) -> float:
         """Return the value of one metric: ``result["roc_auc"]``."""
+        if metric not in self.metrics.index:
+            raise KeyError(f"{metric!r} is no metric here; there are {list(self.metrics.index)}")
         return float(self.metrics["value"][metric])
 
     def to_frame(self) -> pd.DataFrame:
@@ -157,9 +159,10 @@ def evaluate_binary(
     BinaryEvaluation
         ``roc_auc``, ``average_precision``, ``log_loss``, ``normalized_entropy``, ``brier``,
         ``calibration_ratio``, ``precision``, ``recall`` and ``f1``, as the functions of these names
-        define them. With one class only the first two, the normalized entropy and the recall or
-        the ratio are nan, and so is the precision without an alarm. ``result["roc_auc"]`` is one
-        value. It prints with what was dropped.
+        define them. Without a positive the areas, the normalized entropy, the recall and the
+        calibration ratio are nan, without a negative ROC's area and the normalized entropy, and
+        without an alarm the precision. ``result["roc_auc"]`` is one value. It prints with what was
+        dropped.
 
     Raises
     ------
@@ -177,11 +180,15 @@ def evaluate_binary(
     Notes
     -----
     Standard errors are those of the influence functions, summed within units, with the factor
-    n / (n - 1) for n units; for the area that is DeLong's, with units Obuchowski's. Ends are of
-    Student's t with n - 1 degrees of freedom, on the scale of ``log(v / (1 - v))`` for what lies
-    between 0 and 1 and of ``log(v)`` for what is positive, so that no interval leaves the range of
-    its metric. A value at the end of its range shows no spread, and has no interval here: use
-    ``roc_auc_ci`` or ``precision_recall_f1``, which have one for independent rows.
+    m / (m - 1), where m is the number of units that a metric learns from: all for the mean losses,
+    those with a positive for the recall, those of the rarer class for the area, those with an alarm
+    for the precision. For the area of independent rows that is DeLong's error but for the last
+    factor, with units Obuchowski's. Ends are of Student's t with m - 1 degrees of freedom, on the
+    scale of ``log(v / (1 - v))`` for what lies between 0 and 1 and of ``log(v)`` for what is
+    positive, so that no interval leaves the range of its metric. With m below 2 there is none; with
+    m below about 10, believe it little. A value at the end of its range shows no spread, and has no
+    interval here: use ``roc_auc_ci`` or ``precision_recall_f1``, which have one for independent
+    rows.
 
     References
     ----------
@@ -208,8 +215,9 @@ def evaluate_binary(
     labels, (proba,), codes, n_units, n_dropped = _checked(
         y_true, {"y_proba": y_proba}, unit, missing, pos_label
     )
+    informative = _informative(labels, [proba >= threshold], codes, n_units)
     rows = {
-        name: _interval(value, influence, kind, codes, n_units, level)
+        name: _interval(value, influence, kind, codes, informative[name], level)
         for name, value, influence, kind in _all(labels, proba, proba >= threshold)
     }
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "lower", "upper", "se"])
@@ -279,7 +287,9 @@ def compare_binary(
     -----
     The standard error is that of the difference of the influence functions, summed within units:
     for the area of independent rows the paired test of DeLong, DeLong and Clarke-Pearson (1988).
-    Student's t with n - 1 degrees of freedom for n units. Equal predictions have p = 1.
+    Degrees of freedom as in ``evaluate_binary``. Equal values without any spread have p = 1; a
+    difference without spread, such as that of two models each of which separates the classes one
+    way, proves nothing, and has neither interval nor p-value.
 
     Examples
     --------
@@ -299,20 +309,27 @@ def compare_binary(
     labels, (a, b), codes, n_units, n_dropped = _checked(
         y_true, {"proba_a": proba_a, "proba_b": proba_b}, unit, missing, pos_label
     )
+    informative = _informative(labels, [a >= threshold, b >= threshold], codes, n_units)
     rows = {}
-    for (name, value, influence, _), (_, other, of_other, _) in zip(
+    for (name, value, influence, kind), (_, other, of_other, _) in zip(
         _all(labels, a, a >= threshold), _all(labels, b, b >= threshold), strict=True
     ):
         row = dict.fromkeys(("lower", "upper", "stderr", "p_value"), math.nan)
-        if influence is not None and of_other is not None and n_units > 1:
-            stderr = _stderr(influence() - of_other(), codes, n_units)
-            half = float(stdtrit(n_units - 1, 0.5 + level / 2)) * stderr
-            row["lower"], row["upper"] = value - other - half, value - other + half
-            row["stderr"] = stderr
-            if stderr > 0.0:
-                row["p_value"] = 2.0 * float(stdtr(n_units - 1, -abs(value - other) / stderr))
-            else:
-                row["p_value"] = float(value == other)
+        n = informative[name]
+        if influence is not None and of_other is not None and n > 1:
+            stderr = _stderr(influence() - of_other(), codes, n)
+            # Less than this is what rounding leaves of no spread at all.
+            spread = stderr > 1e-12 * max(abs(value), abs(other))
+            same = abs(value - other) <= 1e-12 * max(abs(value), abs(other))
+            row["stderr"] = stderr if spread else 0.0
+            if spread:
+                half = float(stdtrit(n - 1, 0.5 + level / 2)) * stderr
+                ends = np.array([value - other - half, value - other + half])
+                ends = np.clip(ends, -1.0, 1.0) if kind == _SHARE else ends
+                row["lower"], row["upper"] = ends.tolist()
+                row["p_value"] = 2.0 * float(stdtr(n - 1, -abs(value - other) / stderr))
+            elif same:
+                row |= {"lower": 0.0, "upper": 0.0, "p_value": 1.0}
         rows[name] = {"a": value, "b": other, "difference": value - other, **row}
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
     undefined = frame.index[frame[["a", "b"]].isna().any(axis=1)].tolist()
@@ -362,6 +379,31 @@ def _tied_fraction(proba: FloatArray) -> float:
     ordered = np.sort(proba)
     again = ordered[1:] == ordered[:-1]
     return float((np.append(again, False) | np.append(False, again)).mean())
+
+
+def _informative(
+    labels: BoolArray, alarms: list[BoolArray], codes: IntArray | None, n_units: int
+) -> dict[str, int]:
+    """Return for each metric the number of units that it learns from."""
+
+    def units(rows: BoolArray) -> int:
+        return int(rows.sum() if codes is None else np.unique(codes[rows]).size)
+
+    positive, negative = units(labels), units(~labels)
+    alarmed = min(units(of_model) for of_model in alarms)
+    either = min(units(labels | of_model) for of_model in alarms)
+    rarer = min(positive, negative)
+    return {
+        "roc_auc": rarer,
+        "average_precision": positive,
+        "log_loss": n_units,
+        "normalized_entropy": rarer,
+        "brier": n_units,
+        "calibration_ratio": positive,
+        "precision": alarmed,
+        "recall": positive,
+        "f1": either,
+    }
 
 
 _Influence = Callable[[], FloatArray]
@@ -453,28 +495,29 @@ def _interval(
     influence: _Influence | None,
     kind: str,
     codes: IntArray | None,
-    n_units: int,
+    n: int,
     level: float,
 ) -> Iterable[float]:
     """Return the value, the ends of its interval and its standard error."""
-    if influence is None or n_units < 2:
+    if influence is None or n < 2:
         return value, math.nan, math.nan, math.nan
     from scipy.special import stdtrit
 
-    stderr = _stderr(influence(), codes, n_units)
+    stderr = _stderr(influence(), codes, n)
     if value <= 0.0 or (kind == _SHARE and value >= 1.0):
         return value, math.nan, math.nan, stderr
-    half = float(stdtrit(n_units - 1, 0.5 + level / 2)) * stderr
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * stderr
     if kind == _POSITIVE:
-        return value, value * math.exp(-half / value), value * math.exp(half / value), stderr
+        factor = math.exp(min(half / value, 700.0))
+        return value, value / factor, value * factor, stderr
     odds, half = value / (1.0 - value), half / (value * (1.0 - value))
     lower, upper = (1.0 / (1.0 + math.exp(min(sign * half, 700.0)) / odds) for sign in (1, -1))
     return value, lower, upper, stderr
 
 
-def _stderr(moved: FloatArray, codes: IntArray | None, n_units: int) -> float:
-    """Return the standard error of a mean of influences, whose rows are independent by unit."""
-    n = moved.size
+def _stderr(moved: FloatArray, codes: IntArray | None, n: int) -> float:
+    """Return the standard error of a mean of influences, of whose units n tell something."""
+    rows = moved.size
     if codes is not None:
-        moved = np.bincount(codes, weights=moved, minlength=n_units).astype(np.float64, copy=False)
-    return math.sqrt(n_units / (n_units - 1) * float(moved @ moved)) / n
+        moved = np.bincount(codes, weights=moved).astype(np.float64, copy=False)
+    return math.sqrt(n / (n - 1) * float(moved @ moved)) / rows

@@ -156,6 +156,8 @@ def _missing(missing: int, n: int, name: str) -> ValueError:
 def as_ids(column: pd.Series[Any], name: str) -> IdColumn:
     """Return a column of integers, strings or categories of them as identifiers, or raise."""
     dtype: Any = column.dtype
+    if not len(column):  # of no type yet: an empty list makes a column of floats
+        return IdColumn(name, "string", np.empty(0, dtype=object))
     if isinstance(dtype, pd.CategoricalDtype):
         codes = column.cat.codes.to_numpy().astype(np.int64)
         missing = int((codes < 0).sum())
@@ -181,7 +183,12 @@ def as_ids(column: pd.Series[Any], name: str) -> IdColumn:
         if objects.size and not isinstance(objects[0], str):
             kind = pd.api.types.infer_dtype(objects, skipna=False)
             if kind == "integer":
-                return as_ids(column.astype(np.int64), name)
+                try:
+                    return as_ids(column.astype(np.int64), name)
+                except OverflowError:
+                    raise ValueError(
+                        f"{name} holds {max(objects, key=abs)}, which does not fit 64 signed bits"
+                    ) from None
         return IdColumn(name, "string", objects)
     raise TypeError(f"{name} must hold strings or integers; got {dtype}")
 

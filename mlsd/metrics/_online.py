@@ -245,9 +245,10 @@ def conversion_rate(
         if (start.dt.tz is None) != (end.dt.tz is None):
             raise ValueError(f"of {names[0]} and {names[1]} one has a time zone, the other none")
         until = _until(as_of, start, end)
+        _check_order(start, end, names)
         if once and codes is not None:
             start, end = start.groupby(codes).min(), end.groupby(codes).min()
-        success, mature = _within(start, end, length, until, names)
+        success, mature = _within(start, end, length, until)
         n_immature = int((~mature).sum())
         success = success[mature]
         codes = codes[mature] if codes is not None and not once else codes
@@ -400,14 +401,8 @@ def _until(as_of: Any, *columns: pd.Series[Any]) -> pd.Timestamp:
     return until
 
 
-def _within(
-    start: pd.Series[Any],
-    end: pd.Series[Any],
-    window: pd.Timedelta,
-    until: pd.Timestamp,
-    names: tuple[str, str],
-) -> tuple[BoolArray, BoolArray]:
-    """Return which conversions fall within their window, and which windows are over."""
+def _check_order(start: pd.Series[Any], end: pd.Series[Any], names: tuple[str, str]) -> None:
+    """Raise if a conversion comes before its own exposure."""
     before = np.flatnonzero(np.asarray(end < start))
     if before.size:
         at = int(before[0])
@@ -415,5 +410,11 @@ def _within(
             f"{names[1]} is before {names[0]} in {before.size} of {len(start)} cases, such as "
             f"{end.iloc[at]} before {start.iloc[at]}: a conversion follows its exposure"
         )
+
+
+def _within(
+    start: pd.Series[Any], end: pd.Series[Any], window: pd.Timedelta, until: pd.Timestamp
+) -> tuple[BoolArray, BoolArray]:
+    """Return which conversions fall within their window, and which windows are over."""
     close = start + window
     return np.asarray(end < close), np.asarray(close <= until)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,19 @@ class RankingResult(Result):
         One row a judged query (index ``query_id``), one column a metric; nan where undefined.
     diagnostics : RankingDiagnostics
         What was missing, dropped, empty, tied or unjudged.
+    options : dict
+        The variant: the options of ``evaluate_ranking`` that shape the values.
     """
 
     per_query: pd.DataFrame
     diagnostics: RankingDiagnostics
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, metric: str) -> float:
+        """Return the mean of one metric: ``result["ndcg@10"]``."""
+        if metric not in self.per_query:
+            raise KeyError(f"{metric!r} is no metric here; there are {list(self.per_query)}")
+        return float(self.mean()[metric])
 
     def mean(self) -> pd.Series[float]:
         """Return the mean of each metric over the queries where it is defined.
@@ -210,12 +220,13 @@ class RankingResult(Result):
     def _note(self) -> str:
         """Return what was missing, dropped, unjudged and tied, in one line."""
         seen = self.diagnostics
+        judged = f"{seen.judged_at_10:.0%}" if seen.judged_at_10 >= 0 else "nothing"
         return (
             f"{seen.n_queries:,} queries, {seen.missing_queries:,} absent from the run (counted 0),"
             f" {seen.empty_queries:,} without a relevant document; {seen.n_run_rows:,} rows, "
             f"{seen.unjudged_query_rows:,} dropped with {seen.unjudged_queries:,} unjudged "
             f"queries, {seen.unjudged_rows:,} not judged, {seen.tied_fraction:.0%} tied; "
-            f"{seen.judged_at_10:.0%} of the top 10 judged; 95% intervals over queries"
+            f"{judged} of the top 10 judged; 95% intervals over queries"
         )
 
     def __repr__(self) -> str:

@@ -197,7 +197,7 @@ def test_the_mean_by_hand():
         (
             lambda: RankingAccumulator("mrr", tie="worst").update(*part("a")),
             TypeError,
-            "unexpected keyword argument 'tie'",
+            r"options \['tie'\] are not of evaluate_ranking",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import statsmodels.api as sm
 from sklearn import metrics as sk
 
 from mlsd import metrics
-from mlsd.metrics._evaluate_binary import evaluate_binary
+from mlsd.metrics._evaluate_binary import compare_binary, evaluate_binary
 
 NAMES = [
     "roc_auc",
@@ -107,7 +107,11 @@ def test_repeating_every_row_changes_an_interval_by_rows_and_none_by_unit():
     by_unit = evaluate_binary(*twice[:2], unit=twice[2]).metrics
     np.testing.assert_allclose(by_unit, once, rtol=1e-12)
     by_row = evaluate_binary(*twice[:2]).metrics
-    np.testing.assert_allclose(by_row["stderr"] * np.sqrt(2), once["stderr"], rtol=2e-3)
+    positive, alarms = int(y.sum()), p >= 0.5
+    rarer, either = min(positive, int((~y).sum())), int((y | alarms).sum())
+    of = [rarer, positive, 400, rarer, 400, positive, int(alarms.sum()), positive, either]
+    shrunk = np.sqrt([(m - 1) / (2 * m - 1) for m in of])
+    np.testing.assert_allclose(by_row["stderr"], once["stderr"] * shrunk, rtol=1e-12)
 
 
 def test_intervals_cover_by_unit_where_intervals_by_row_do_not():
@@ -199,3 +203,74 @@ def test_other_inputs_and_other_labels():
 def test_refuses(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_few_positives_give_wide_intervals_and_one_gives_none():
+    rng = np.random.default_rng(0)
+    p = rng.random(1000)
+    y = np.zeros(1000, dtype=bool)
+    y[np.argsort(-p)[99]] = True
+    one = evaluate_binary(y, p).metrics
+    assert one.loc[["roc_auc", "recall"], ["lower", "upper"]].isna().all(axis=None)
+    assert compare_binary(y, p, rng.random(1000)).metrics.loc["roc_auc"].isna()["p_value"]
+    covered = 0
+    for _ in range(400):
+        score = rng.normal(size=300)
+        y = np.arange(300) < 5
+        row = evaluate_binary(y, 1 / (1 + np.exp(-score - y))).metrics.loc["roc_auc"]
+        truth = 0.7602499389065233  # P(N(1, 1) > N(0, 1)), that is Φ(1/√2)
+        covered += bool(row["lower"] <= truth <= row["upper"])
+    assert 0.92 <= covered / 400 <= 0.995
+
+
+def test_the_comparison_is_delongs_for_the_area_of_independent_rows():
+    y, a = make(3000)
+    b = np.clip(a + np.random.default_rng(1).normal(0, 0.1, a.size), 0, 1)
+    row = compare_binary(y, a, b).metrics.loc["roc_auc"]
+    delong = metrics.compare_roc_auc(y, a, b)
+    assert row["difference"] == pytest.approx(delong.difference, rel=1e-12)
+    assert row["stderr"] == pytest.approx(delong.stderr, rel=2e-3)
+    assert row["lower"] == pytest.approx(delong.lower, rel=1e-2)
+
+
+def test_the_comparison_by_unit_agrees_with_leaving_out_one_unit_at_a_time():
+    y, a = make()
+    b = a**1.5
+    unit = np.empty(y.size, dtype=int)
+    unit[np.argsort(y - a, kind="stable")] = np.arange(y.size) // 4
+    found = compare_binary(y, a, b, unit=unit, threshold=0.3).metrics["stderr"]
+    left_out = [
+        compare_binary(y[unit != u], a[unit != u], b[unit != u], threshold=0.3).metrics[
+            "difference"
+        ]
+        for u in np.unique(unit)
+    ]
+    values = np.array(left_out)
+    n = len(values)
+    jackknifed = np.sqrt((n - 1) / n * ((values - values.mean(axis=0)) ** 2).sum(axis=0))
+    np.testing.assert_allclose(found, jackknifed, rtol=0.06, atol=1e-12)
+
+
+def test_no_spread_is_no_proof():
+    separated = compare_binary([0, 0, 1, 1], [0.1, 0.1, 0.9, 0.9], [0.9, 0.9, 0.1, 0.1]).metrics
+    assert separated.loc["roc_auc", "difference"] == 1.0
+    assert separated.loc["log_loss", "stderr"] == 0.0
+    assert (
+        separated.loc[["roc_auc", "log_loss"], ["lower", "upper", "p_value"]].isna().all(axis=None)
+    )
+    y, p = make(50)
+    same = compare_binary(y, p, p).metrics
+    assert (same["p_value"] == 1.0).all()
+    assert (same[["lower", "upper", "stderr"]] == 0.0).all(axis=None)
+
+
+def test_ends_stay_finite_and_names_are_told():
+    result = evaluate_binary([0, 1, 0, 1], [0.1, 0.99, 0.3, 0.8], level=0.9999)
+    assert np.isfinite(result.metrics.loc["log_loss", "upper"])
+    with pytest.raises(KeyError, match=r"'auc' is no metric here; there are .*'roc_auc'"):
+        result["auc"]
+    with pytest.raises(ValueError, match="lengths differ: y_true has 2, proba_a has 2, proba_b"):
+        compare_binary([0, 1], [0.1, 0.2], [0.1])
+    dropped = compare_binary([0, 1, 1], [0.1, 0.9, np.nan], [0.2, 0.7, 0.1], missing="drop")
+    assert (dropped.n, dropped.n_dropped) == (2, 1)
+    assert "1 rows dropped" in repr(dropped)

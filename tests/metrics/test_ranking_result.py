@@ -144,3 +144,33 @@ def test_results_become_plain_python_values():
     assert type(plain(np.float64(0.5))) is float
     odd = {np.int64(7): pd.DataFrame({"a": [np.array([1])]}), "na": pd.NA}
     assert json.dumps(plain(odd)) == '{"7": {"a": {"0": [1]}}, "na": null}'
+
+
+def test_means_by_name_and_the_variant_are_kept():
+    qrels = metrics.Qrels(pd.DataFrame({"query_id": ["q"], "doc_id": ["a"], "relevance": [1]}))
+    run = pd.DataFrame({"query_id": ["q", "q"], "doc_id": ["b", "a"], "score": [2.0, 1.0]})
+    result = metrics.evaluate_ranking(qrels, run, "mrr", gain="exp2")
+    assert result["mrr"] == 0.5
+    assert result.options["gain"] == "exp2"
+    with pytest.raises(KeyError, match="'ndcg' is no metric here"):
+        result["ndcg"]
+    with pytest.raises(
+        ValueError, match="evaluated with gain='exp2', and this state holds gain='li"
+    ):
+        metrics.RankingAccumulator("mrr", gain="linear").update(result)
+    with pytest.raises(TypeError, match=r"options \['tyes'\] are not of evaluate_ranking"):
+        metrics.RankingAccumulator("mrr", tyes="docid")
+
+
+def test_odd_frames_get_a_clear_word():
+    qrels = pd.DataFrame({"query_id": ["q"], "doc_id": ["a"], "relevance": [1]})
+    empty = metrics.evaluate_ranking(
+        qrels, pd.DataFrame({"query_id": [], "doc_id": [], "score": []}), "mrr"
+    )
+    assert empty["mrr"] == 0.0
+    assert "nothing of the top 10 judged" in repr(empty)
+    with pytest.raises(ValueError, match="for other names make Qrels"):
+        metrics.evaluate_ranking(qrels.rename(columns={"query_id": "qid"}), qrels, "mrr")
+    huge = pd.DataFrame({"query_id": [2**70], "doc_id": ["a"], "relevance": [1]})
+    with pytest.raises(ValueError, match=r"query_id.*holds 1180591620717411303424.*64 signed bits"):
+        metrics.Qrels(huge)
