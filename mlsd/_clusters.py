@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import BoolArray, FloatArray, IntArray
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_same_length
 
 __all__ = ["RatioOfSums", "count_by_unit", "ratio_of_sums", "share_interval", "wilson_interval"]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
+
+from mlsd._types import FloatArray
 
 __all__ = [
     "LARGEST_FACTOR",
@@ -26,7 +27,6 @@ __all__ = [
     "round_to_grid",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 UNIT = 1 << 1074
 """The integer that stands for 1.0."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._exact import add_pairs
+from mlsd._types import FloatArray, IntArray
 
 __all__ = [
     "Count",
@@ -30,8 +31,6 @@ __all__ = [
     "Total",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 Part = npt.NDArray[Any] | int
 """What a field is written as: an int64 or float64 array, or an integer of any size."""

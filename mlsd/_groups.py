@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Block", "Segments", "group_rows", "positions_in_runs"]
+from mlsd._types import BoolArray, IntArray
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["Block", "Segments", "group_rows", "positions_in_runs"]
 
 
 @dataclass(frozen=True, slots=True)

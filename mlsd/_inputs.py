@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mlsd._lazy import pandas as pd
+from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = [
     "as_array",
@@ -24,11 +24,6 @@ __all__ = [
     "as_probabilities",
     "as_weights",
 ]
-
-AnyArray = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 def as_array(values: Any, name: str) -> AnyArray:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import FloatArray
-from mlsd._validation import as_1d_float, as_generator, check_fraction, check_positive_int
+from mlsd._inputs import as_floats
+from mlsd._types import FloatArray
+from mlsd._validation import as_generator, check_fraction, check_positive_int
 
 __all__ = [
     "MeanInterval",
@@ -93,7 +94,7 @@ def t_interval(values: npt.ArrayLike, *, level: float = 0.95) -> MeanInterval:
     """
     from scipy.special import stdtrit
 
-    sample = as_1d_float(values, "values")
+    sample = as_floats(values, "values")
     level = check_fraction(level, "level")
     mean, stderr = _mean_and_stderr(sample)
     half = (
@@ -142,7 +143,7 @@ def bootstrap_mean(
     >>> interval.lower < interval.mean < interval.upper
     True
     """
-    sample = as_1d_float(values, "values")
+    sample = as_floats(values, "values")
     level = check_fraction(level, "level")
     n_resamples = check_positive_int(n_resamples, "n_resamples")
     rng = as_generator(random_state)
@@ -244,7 +245,7 @@ def paired_randomization(
     >>> paired_randomization([0.1, 0.2, 0.3, 0.2]).p_value
     0.125
     """
-    sample = as_1d_float(differences, "differences")
+    sample = as_floats(differences, "differences")
     n_resamples = check_positive_int(n_resamples, "n_resamples")
     rng = as_generator(random_state)
     interval = t_interval(sample, level=level)
@@ -293,7 +294,7 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
-    values = as_1d_float(p_values, "p_values", allow_nan=True)
+    values = as_floats(p_values, "p_values", allow_nan=True)
     if ((values < 0) | (values > 1)).any():
         raise ValueError("p_values must lie between 0 and 1")
     known = np.flatnonzero(~np.isnan(values))

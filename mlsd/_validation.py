@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._inputs import as_floats as as_1d_float
 from mlsd._lazy import pandas as pd
+from mlsd._types import FloatArray
 
 __all__ = [
     "UndefinedMetricWarning",
-    "as_1d_float",
     "as_generator",
     "check_choice",
     "check_columns",
@@ -24,8 +23,6 @@ __all__ = [
     "check_same_length",
     "warn_undefined",
 ]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class UndefinedMetricWarning(UserWarning):

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsd import _validation as v
+from mlsd._inputs import as_floats
 
 
-def test_as_1d_float_gives_float64():
+def test_as_floats_gives_float64():
     for values in ([1, 2], (1.0, 2.0), np.array([1, 2], dtype=np.int8), pd.Series([True, False])):
-        array = v.as_1d_float(values, "x")
+        array = as_floats(values, "x")
         assert (array.dtype, array.shape) == (np.float64, (2,))
-    assert np.isnan(v.as_1d_float([np.nan], "x", allow_nan=True)).all()
+    assert np.isnan(as_floats([np.nan], "x", allow_nan=True)).all()
 
 
 def test_good_values_come_back():
@@ -54,9 +55,9 @@ def test_warn_undefined_points_at_the_caller_of_the_public_function():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: v.as_1d_float("abc", "x"), TypeError, "x must be array-like; got str"),
-        (lambda: v.as_1d_float([[1.0]], "x"), ValueError, r"x must be one-dim.*shape \(1, 1\)"),
-        (lambda: v.as_1d_float([1, np.nan], "x"), ValueError, "x holds 1 NaN among 2 values"),
+        (lambda: as_floats("abc", "x"), TypeError, "x must be array-like; got str"),
+        (lambda: as_floats([[1.0]], "x"), ValueError, r"x must be one-dim.*shape \(1, 1\)"),
+        (lambda: as_floats([1, np.nan], "x"), ValueError, "x holds 1 NaN among 2 values"),
         (
             lambda: v.check_choice(3, "mode", ["a", 1]),
             ValueError,

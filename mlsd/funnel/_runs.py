@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlsd._validation import as_1d_float, check_columns, check_rank_follows_score
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from mlsd._inputs import as_floats
+from mlsd._types import FloatArray, IntArray
+from mlsd._validation import check_columns, check_rank_follows_score
 
 RUN_COLUMNS = ["query_id", "doc_id", "score", "rank"]
 
@@ -140,7 +139,7 @@ def read_order(frame: pd.DataFrame, name: str, query: IntArray) -> tuple[FloatAr
 
     `query` holds the number of the query of every row.
     """
-    score = as_1d_float(frame["score"], f"{name}['score']")
+    score = as_floats(frame["score"], f"{name}['score']")
     if not np.isfinite(score).all():
         raise ValueError(f"{name}['score'] holds infinite values")
     if "rank" not in frame.columns:
@@ -148,7 +147,7 @@ def read_order(frame: pd.DataFrame, name: str, query: IntArray) -> tuple[FloatAr
     missing = int(frame["rank"].isna().sum())
     if missing:
         raise ValueError(f"{name}['rank'] holds {missing} missing among {len(frame)}")
-    rank = as_1d_float(frame["rank"], f"{name}['rank']")
+    rank = as_floats(frame["rank"], f"{name}['rank']")
     check_rank_follows_score(query, score, rank, name)
     return score, rank
 

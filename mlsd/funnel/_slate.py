@@ -14,16 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_positive_int
-from mlsd.funnel._runs import (
-    RUN_COLUMNS,
-    FloatArray,
-    IntArray,
-    check_run,
-    rank_within,
-    read_order,
-    scale_within,
-)
+from mlsd.funnel._runs import RUN_COLUMNS, check_run, rank_within, read_order, scale_within
 
 # Numbers held at once for a block of queries: 32 MB of float64.
 _BLOCK_NUMBERS = 4_000_000

@@ -6,21 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from mlsd._validation import as_1d_float, check_columns
-from mlsd.funnel._runs import (
-    FloatArray,
-    IntArray,
-    check_same_kind,
-    rank_within,
-)
+from mlsd._inputs import as_floats
+from mlsd._types import BoolArray, FloatArray, IntArray
+from mlsd._validation import check_columns
+from mlsd.funnel._runs import check_same_kind, rank_within
 from mlsd.funnel._slate import assemble, blocks, prepare
 
 __all__ = ["XQuAD"]
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class XQuAD:
@@ -226,7 +220,7 @@ class _Coverage:
 def _coverage(run: pd.DataFrame, n_queries: int, aspects: Any, importance: Any) -> _Coverage:
     """Check `aspects` and `importance` and match them with the run."""
     _check_columns(aspects, "aspects", ["query_id", "aspect", "doc_id"], "score")
-    score = as_1d_float(aspects["score"], "aspects['score']")
+    score = as_floats(aspects["score"], "aspects['score']")
     outside = ~((score >= 0) & (score <= 1))
     if outside.any():
         raise ValueError(
@@ -291,7 +285,7 @@ def _coverage(run: pd.DataFrame, n_queries: int, aspects: Any, importance: Any) 
 
 def _weights(importance: pd.DataFrame, weighed: IntArray, n_aspects: int) -> FloatArray:
     """Return the weight of every aspect, nan where `importance` has none."""
-    given = as_1d_float(importance["weight"], "importance['weight']")
+    given = as_floats(importance["weight"], "importance['weight']")
     bad = ~(np.isfinite(given) & (given >= 0))
     if bad.any():
         raise ValueError(

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._inputs import as_floats
 from mlsd._results import Result
-from mlsd._validation import as_1d_float, check_columns, check_positive_int, warn_undefined
+from mlsd._validation import check_columns, check_positive_int, warn_undefined
 from mlsd.funnel._runs import check_id_kind, check_run, check_same_kind, pair_at
 
 __all__ = ["Trace", "stage_report", "trace"]
@@ -93,7 +94,7 @@ def stage_report(
     judged = check_run(relevant, "relevant", ())
     check_same_kind({**_named("stages", frames), "relevant": judged})
     if "relevance" in judged:
-        grade = as_1d_float(judged["relevance"], "relevant['relevance']")
+        grade = as_floats(judged["relevance"], "relevant['relevance']")
         judged = judged[grade >= min_relevance]
     parts = [*frames.values(), judged]
     query, query_ids = pd.factorize(pd.concat([p["query_id"] for p in parts], ignore_index=True))

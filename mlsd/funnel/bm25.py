@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_choice, check_columns, check_positive_int
 from mlsd.funnel._runs import (
     RUN_COLUMNS,
-    FloatArray,
-    IntArray,
     as_ids,
     order_within,
     positions,

@@ -8,16 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_choice, check_columns, check_positive_int
-from mlsd.funnel._runs import (
-    FloatArray,
-    IntArray,
-    as_ids,
-    dot_rows,
-    positions,
-    rank_within,
-    run_frame,
-)
+from mlsd.funnel._runs import as_ids, dot_rows, positions, rank_within, run_frame
 
 __all__ = ["DenseIndex"]
 

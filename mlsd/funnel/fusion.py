@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mlsd._validation import as_1d_float, check_choice, check_positive_int
+from mlsd._inputs import as_floats
+from mlsd._types import FloatArray, IntArray
+from mlsd._validation import check_choice, check_positive_int
 from mlsd.funnel._runs import (
-    FloatArray,
-    IntArray,
     check_run,
     check_same_kind,
     order_within,
@@ -191,7 +191,7 @@ class _Pool:
             query = pd.factorize(run["query_id"])[0]
             if by_rank and "score" not in run.columns:
                 score = np.zeros(len(run))
-                rank = as_1d_float(run["rank"], f"{label}['rank']")
+                rank = as_floats(run["rank"], f"{label}['rank']")
             else:
                 score, rank = read_order(run, label, query)
             if has_rank and rank.min(initial=1) < 1:
@@ -258,7 +258,7 @@ def _weights(weights: Weights | None, names: list[Any]) -> FloatArray:
         if set(weights) != set(names):
             raise ValueError(f"weights names {list(weights)}, and the runs are {names}")
         weights = [weights[name] for name in names]
-    values = as_1d_float(weights, "weights")
+    values = as_floats(weights, "weights")
     if values.size != len(names):
         raise ValueError(f"weights has {values.size} values for {len(names)} runs")
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):

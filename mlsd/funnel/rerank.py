@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlsd.funnel._runs import FloatArray, IntArray, dot_rows
+from mlsd._types import FloatArray, IntArray
+from mlsd.funnel._runs import dot_rows
 from mlsd.funnel._slate import assemble, blocks, prepare
 from mlsd.funnel.dense import DenseIndex
 

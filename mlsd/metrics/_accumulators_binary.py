@@ -14,6 +14,7 @@ from mlsd._fields import Count, Field, Table, Total
 from mlsd._inputs import as_binary, as_floats
 from mlsd._results import Result
 from mlsd._state import State
+from mlsd._types import BoolArray, FloatArray
 from mlsd._validation import check_positive_int, check_same_length, warn_undefined
 from mlsd.metrics._binned import (
     auc_of_counts,
@@ -26,9 +27,6 @@ from mlsd.metrics._binned import (
 
 __all__ = ["BinaryAccumulator", "BinarySummary"]
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _BLOCK = 1 << 22  # rows binned at once: 32 MB of codes
 _CHUNK = 1 << 15  # rows whose logarithms are in the cache at once

@@ -14,12 +14,11 @@ from mlsd._inputs import as_array, as_column
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._state import State
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_positive_int, warn_undefined
 
 __all__ = ["ConfusionAccumulator", "ConfusionSummary"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _MOST_CLASSES = 10_000  # a matrix of 800 MB
 _BLOCK = 1 << 22

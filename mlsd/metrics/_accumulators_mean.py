@@ -14,6 +14,7 @@ from mlsd._fields import Count, Field, Maximum, Minimum, Total
 from mlsd._inputs import as_floats
 from mlsd._results import Result
 from mlsd._state import State
+from mlsd._types import FloatArray
 from mlsd._validation import check_fraction, check_same_length, warn_undefined
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "mean_of_sums",
     "t_quantile",
 ]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import FloatArray, Segments, group_rows
-from mlsd._inputs import as_array, as_column
+from mlsd._groups import Segments, group_rows
+from mlsd._inputs import as_array, as_column, as_floats
 from mlsd._lazy import pandas as pd
-from mlsd._validation import (
-    as_1d_float,
-    check_choice,
-    check_positive_int,
-    check_same_length,
-    warn_undefined,
-)
+from mlsd._types import FloatArray
+from mlsd._validation import check_choice, check_positive_int, check_same_length, warn_undefined
 from mlsd.metrics import _ranking
 from mlsd.metrics._hits import Hits, Options, locate, settle_ties
 from mlsd.metrics._ids import as_ids
@@ -39,8 +34,8 @@ def _flat(values: npt.ArrayLike, name: str) -> tuple[FloatArray, int | None]:
     """Return a vector, or a matrix as a vector with the length of its rows."""
     array = as_array(values, name)
     if array.ndim == 2:
-        return as_1d_float(array.ravel(), name), array.shape[1]
-    return as_1d_float(values, name), None
+        return as_floats(array.ravel(), name), array.shape[1]
+    return as_floats(values, name), None
 
 
 def hits_of(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._stats import t_interval
+from mlsd._types import FloatArray
 from mlsd._validation import check_choice, check_fraction, check_positive_int, warn_undefined
 from mlsd.metrics._lists import (
     Lists,
@@ -28,9 +29,6 @@ __all__ = [
     "intra_list_diversity",
     "novelty",
 ]
-
-AnyArray = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._inputs import as_binary, as_column, as_floats, as_weights
+from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_same_length, warn_undefined
 
 __all__ = ["area", "as_scores", "average_precision", "checked", "cuts", "roc_auc", "twice_below"]
 
-AnyArray = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _CHUNK = 1 << 16  # rows looked up at once: what they find stays in the cache
 _TABLE = 64  # harmonic numbers below this are summed, above it expanded

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mlsd._exact import quotient
 from mlsd._fields import TableValue
+from mlsd._types import FloatArray, IntArray
 
 __all__ = [
     "auc_of_counts",
@@ -19,9 +20,6 @@ __all__ = [
     "entropy",
     "table_of_cells",
 ]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 def bins_of(scores: npt.NDArray[Any], bits: int) -> IntArray:

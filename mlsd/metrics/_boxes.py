@@ -13,13 +13,11 @@ import numpy.typing as npt
 from mlsd._groups import Segments
 from mlsd._inputs import as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd.metrics._tables import column_names, shared_codes
 
 __all__ = ["Boxes", "Pairs", "check_boxes", "intersection", "match", "overlapping", "read_boxes"]
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _BOX = ["x", "y", "width", "height"]
 _KEYS = ["image_id", "category_id"]

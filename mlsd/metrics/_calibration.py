@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mlsd._clusters import ratio_of_sums
 from mlsd._inputs import as_weights
 from mlsd._results import Result
+from mlsd._types import FloatArray
 from mlsd._validation import (
     as_generator,
     check_choice,
@@ -29,7 +30,6 @@ __all__ = [
     "calibration_ratio",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 _DRAWS = 1000  # of the noise, for the norm that has no closed form
 _HALVINGS = 12  # of a bracket: finer than the draws can tell

@@ -12,12 +12,11 @@ import numpy.typing as npt
 from mlsd._inputs import as_column
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import AnyArray
 from mlsd._validation import check_choice, warn_undefined
 from mlsd.metrics._lists import Lists, read_lists
 
 __all__ = ["CoverageResult", "ExposureResult", "catalog_coverage", "exposure_gini"]
-
-AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

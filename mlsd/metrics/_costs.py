@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from mlsd._inputs import as_floats
 from mlsd._results import Result
+from mlsd._types import FloatArray
 from mlsd.metrics._binary import cuts
 from mlsd.metrics._probability import labels_and_probabilities
 
 __all__ = ["CostThreshold", "cost_optimal_threshold"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

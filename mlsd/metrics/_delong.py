@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._results import Result
+from mlsd._types import AnyArray, FloatArray
 from mlsd._validation import (
     as_generator,
     check_choice,
@@ -21,9 +22,6 @@ from mlsd._validation import (
 from mlsd.metrics._binary import area, as_scores, checked, twice_below
 
 __all__ = ["AUCComparison", "AUCInterval", "compare_roc_auc", "roc_auc_ci"]
-
-AnyArray = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,12 @@ from mlsd._groups import Segments
 from mlsd._inputs import as_array, as_floats
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_positive_int, warn_undefined
 from mlsd.metrics._boxes import Boxes, check_boxes, intersection, match, overlapping, read_boxes
 
 __all__ = ["DetectionResult", "box_iou", "detection_average_precision"]
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 # As COCO's tools make them: .9 is 0.8999999999999999 there, and ten of the recalls, such as .35,
 # differ in the last digit from the decimal. Which detection reaches them depends on it.

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlsd._groups import FloatArray, IntArray, Segments
+from mlsd._groups import Segments
 from mlsd._inputs import as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_positive_int, check_rank_follows_score, warn_undefined
 from mlsd.metrics._ids import as_ids, check_same_kind
 from mlsd.metrics._result import RankingDiagnostics, RankingResult

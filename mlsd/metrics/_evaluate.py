@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mlsd._groups import FloatArray, IntArray
 from mlsd._inputs import as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import (
     check_choice,
     check_fraction,

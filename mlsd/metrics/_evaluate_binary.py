@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import BoolArray, FloatArray, IntArray
 from mlsd._inputs import as_binary, as_column, as_floats, as_probabilities
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_fraction, check_same_length, warn_undefined
 from mlsd.metrics._delong import _placed_in_order
 

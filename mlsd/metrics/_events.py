@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import BoolArray, FloatArray, IntArray, group_rows
+from mlsd._groups import group_rows
 from mlsd._inputs import as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice
 
 __all__ = [

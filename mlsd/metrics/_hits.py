@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from mlsd._groups import BoolArray, FloatArray, IntArray, Segments, positions_in_runs
+from mlsd._groups import Segments, positions_in_runs
+from mlsd._types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "Hits",

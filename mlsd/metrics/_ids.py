@@ -11,15 +11,13 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mlsd._groups import BoolArray, IntArray
 from mlsd._lazy import pandas as pd
+from mlsd._types import AnyArray, BoolArray, IntArray
 from mlsd.metrics._strings import Strings
 
 __all__ = ["IdColumn", "as_ids", "check_same_kind", "match_distinct"]
 
-AnyArray = npt.NDArray[Any]
 
 # Small integers differ in their lower bits: the golden ratio carries that into the upper ones,
 # and different integers still have different keys.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import BoolArray, FloatArray, IntArray, Segments
+from mlsd._groups import Segments
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd.metrics._readers import Source, open_text
 
 __all__ = ["Letor", "read_letor"]

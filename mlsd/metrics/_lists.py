@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mlsd._inputs import as_array, as_column, as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import AnyArray, FloatArray, IntArray
 from mlsd._validation import check_positive_int, check_rank_follows_score, check_same_length
 from mlsd.metrics._tables import column_names, shared_codes
 
 __all__ = ["Lists", "read_lists", "read_popularity", "read_vectors", "unit_vectors", "variance"]
 
-AnyArray = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 # Numbers of vectors held at once: 8 MB.
 _CHUNK = 1_000_000

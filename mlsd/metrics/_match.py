@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import Block, FloatArray, IntArray, Segments, group_rows
+from mlsd._groups import Block, Segments, group_rows
+from mlsd._types import FloatArray, IntArray
 from mlsd.metrics._ids import IdColumn, check_same_kind, match_distinct
 
 __all__ = ["Judgements", "Match", "check_unique_pairs", "match"]

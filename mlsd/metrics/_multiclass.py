@@ -14,6 +14,7 @@ from mlsd._clusters import wilson_interval
 from mlsd._inputs import as_array, as_column, as_floats, as_labels, as_weights
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import AnyArray, FloatArray, IntArray
 from mlsd._validation import (
     check_choice,
     check_fraction,
@@ -32,9 +33,6 @@ __all__ = [
     "top_k_accuracy",
 ]
 
-AnyArray = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _METRICS = ("precision", "recall", "f1")
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mlsd._clusters import count_by_unit
-from mlsd._groups import BoolArray, FloatArray, IntArray
 from mlsd._inputs import as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice
 from mlsd.metrics._events import (
     as_counts,

@@ -21,6 +21,7 @@ from mlsd._inputs import (
     as_probabilities,
     as_weights,
 )
+from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
 from mlsd._validation import check_fraction, check_same_length, warn_undefined
 
 __all__ = [
@@ -33,10 +34,6 @@ __all__ = [
     "one_class",
 ]
 
-AnyArray = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _CHUNK = 1 << 15  # 256 KB of float64: a chunk and its copies stay in the cache
 _LARGE_LOSS = 1e-3  # a mean loss in which the rounding of 1 - p is below 1e-13

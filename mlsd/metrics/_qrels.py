@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mlsd._groups import FloatArray, Segments
+from mlsd._groups import Segments
 from mlsd._inputs import as_floats, as_pandas
 from mlsd._lazy import pandas as pd
+from mlsd._types import FloatArray
 from mlsd.metrics._ids import as_ids
 from mlsd.metrics._match import Judgements, check_unique_pairs
 

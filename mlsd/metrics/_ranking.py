@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsd._groups import FloatArray, positions_in_runs
+from mlsd._groups import positions_in_runs
+from mlsd._types import FloatArray
 from mlsd.metrics._hits import Hits, Options, first_hit_probability
 from mlsd.metrics._user_models import err, rbp, rbp_residual
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from mlsd._clusters import RatioOfSums, ratio_of_sums, share_interval, wilson_interval
-from mlsd._groups import IntArray
 from mlsd._results import Result
+from mlsd._types import IntArray
 from mlsd._validation import check_choice, check_fraction, warn_undefined
 
 __all__ = ["RateInterval", "clustered_rate", "independent_rate", "rate_options"]

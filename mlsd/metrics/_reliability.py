@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mlsd._clusters import wilson_interval
 from mlsd._inputs import as_weights
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
+from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_fraction
 from mlsd.metrics._probability import labels_and_probabilities
 from mlsd.metrics._score_bins import bin_sums, find_bins
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["ReliabilityCurve", "reliability_curve"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

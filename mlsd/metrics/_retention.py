@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._clusters import wilson_interval
-from mlsd._groups import BoolArray, IntArray
 from mlsd._inputs import as_pandas
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result, plain
+from mlsd._types import BoolArray, IntArray
 from mlsd._validation import check_choice, check_fraction, check_positive_int, warn_undefined
 from mlsd.metrics._events import as_instant, as_times, as_timezone, unit_codes, wall_clock
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_positive_int
 
 __all__ = ["BinSums", "Bins", "bin_sums", "find_bins"]
 
-AnyArray = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _CHUNK = 1 << 18  # rows binned at once: few passes of Python, 2 MB a temporary array
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlsd._groups import BoolArray, IntArray
+from mlsd._types import BoolArray, IntArray
 
 __all__ = ["Strings"]
 

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsd._lazy import pandas as pd
+from mlsd._types import IntArray
 from mlsd.metrics._ids import as_ids, check_same_kind
 
 __all__ = ["column_names", "shared_codes"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 def column_names(table: Any) -> list[Any]:

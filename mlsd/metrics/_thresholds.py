@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mlsd._clusters import wilson_interval
 from mlsd._inputs import as_binary, as_column, as_floats, as_weights
 from mlsd._results import Result
+from mlsd._types import BoolArray, FloatArray
 from mlsd._validation import check_choice, check_fraction, check_same_length, warn_undefined
 from mlsd.metrics._binary import checked, cuts
 from mlsd.metrics._costs import CostThreshold, cost_optimal_threshold
@@ -26,8 +27,6 @@ __all__ = [
     "precision_recall_f1",
 ]
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsd._groups import FloatArray, IntArray, Segments
+from mlsd._groups import Segments
+from mlsd._types import FloatArray, IntArray
 from mlsd.metrics._hits import Hits, Options
 
 __all__ = ["err", "rbp", "rbp_residual"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,11 @@ from mlsd._inputs import as_array
 from mlsd._lazy import pandas as pd
 from mlsd._results import Result
 from mlsd._stats import t_interval
+from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_fraction, check_positive_int, warn_undefined
 
 __all__ = ["SegmentationResult", "boundary_iou", "mean_iou"]
 
-AnyArray = npt.NDArray[Any]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Absent = Literal["nan", 0, 1, "raise"]
 
 # Pixels counted at once: what bincount needs as int64 then stays in the cache.
