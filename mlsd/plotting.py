@@ -6,6 +6,7 @@ nothing is shown or saved.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlsd._lazy import pandas as pd
@@ -13,7 +14,7 @@ from mlsd._lazy import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["intervals", "reliability"]
+__all__ = ["frontier", "funnel", "intervals", "recall_by_stage", "reliability"]
 
 
 class _Tabular(Protocol):
@@ -96,9 +97,7 @@ def intervals(frame: pd.DataFrame, ax: Axes | None = None, *, label: str | None 
     >>> [tick.get_text() for tick in intervals(frame).get_yticklabels()]
     ['ndcg@10']
     """
-    missing = [name for name in ("mean", "lower", "upper") if name not in frame]
-    if missing:
-        raise ValueError(f"frame lacks the columns {missing}; it has {list(frame)}")
+    _check_columns(frame, ["mean", "lower", "upper"])
     ax = _axes(ax)
     spread = [frame["mean"] - frame["lower"], frame["upper"] - frame["mean"]]
     names = [str(name) for name in frame.index]
@@ -106,3 +105,159 @@ def intervals(frame: pd.DataFrame, ax: Axes | None = None, *, label: str | None 
         ax.invert_yaxis()
     ax.errorbar(frame["mean"], names, xerr=spread, linestyle="none", marker="o", label=label)
     return ax
+
+
+def funnel(
+    names: Sequence[str],
+    counts: Sequence[int | None],
+    *,
+    n_docs: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the stages of a funnel as bars from the widest down, on a logarithmic scale.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The stages, the source first.
+    counts : sequence of int or None
+        How many candidates leave each at most; None for a stage without a count, whose bar is as
+        wide as the one before and hatched.
+    n_docs : int or None
+        Documents in the collection: a bar on top, if it is known.
+    ax : Axes or None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        The one given, or the new one.
+
+    Examples
+    --------
+    >>> ax = funnel(["words", "rank"], [1000, 10], n_docs=7300)
+    >>> [tick.get_text() for tick in ax.get_yticklabels()]
+    ['collection', 'words', 'rank']
+    """
+    labels = [*(["collection"] if n_docs else []), *names]
+    given = [*([n_docs] if n_docs else []), *counts]
+    widest = max((count for count in given if count), default=1)
+    ax = _axes(ax)
+    width = float(widest)
+    for row, count in enumerate(given):
+        width = width if count is None else float(count)
+        hatch = "//" if count is None else None
+        # Centred on a logarithmic axis, so that the bars together have the shape of a funnel.
+        left = (widest / width) ** 0.5
+        ax.barh(row, left * (width - 1), left=left, height=0.7, hatch=hatch, color="C0")
+        text = "no cut" if count is None else f"{count:,}"
+        ax.annotate(text, (widest, row), (6, 0), textcoords="offset points", va="center")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.set(xscale="log", xlim=(1, max(widest, 2)))
+    ax.set_xticks([], minor=False)
+    ax.set_xticks([], minor=True)
+    ax.grid(visible=False)
+    for side in ("bottom", "left"):
+        ax.spines[side].set_visible(False)
+    return ax
+
+
+def recall_by_stage(stages: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the recall left after each stage, and on top of it what the stages so far have lost.
+
+    Parameters
+    ----------
+    stages : DataFrame
+        The columns stage, recall and recall_lost: what ``FunnelReport.stages`` or
+        ``mlsd.funnel.stage_report`` has.
+    ax : Axes or None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        The one given, or the new one.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> stages = pd.DataFrame({"stage": ["words"], "recall": [0.6], "recall_lost": [0.4]})
+    >>> recall_by_stage(stages).get_xlabel()
+    'share of relevant documents'
+    """
+    _check_columns(stages, ["stage", "recall", "recall_lost"])
+    ax = _axes(ax)
+    names = [str(name) for name in stages["stage"]]
+    recall, lost = stages["recall"].to_numpy(), stages["recall_lost"].to_numpy()
+    ax.barh(names, recall, color="C0", label="left")
+    ax.barh(names, lost, left=recall, color="C1", hatch="//", label="lost here")
+    for row, share in enumerate(lost):
+        if share >= 0.005:
+            at = (recall[row] + share, row)
+            ax.annotate(f"−{share:.2f}", at, (4, 0), textcoords="offset points", va="center")
+    ax.invert_yaxis()
+    ax.set(xlabel="share of relevant documents", xlim=(0, 1.12))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    return ax
+
+
+def frontier(
+    table: pd.DataFrame,
+    best_of: pd.DataFrame,
+    best: Mapping[str, float],
+    *,
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what counts reach against what they take: all tried, the frontier, and the choice.
+
+    Parameters
+    ----------
+    table : DataFrame
+        All that was tried: the columns `x` and `y`.
+    best_of : DataFrame
+        The frontier, in the same columns and perhaps lower and upper.
+    best : mapping
+        The choice: `x` and `y`.
+    x, y : str
+        Names of the columns of the price and of what it buys.
+    ax : Axes or None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        The one given, or the new one.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"cost": [1.0, 2.0, 3.0], "recall": [0.2, 0.5, 0.4]})
+    >>> ax = frontier(table, table.head(2), {"cost": 2.0, "recall": 0.5}, x="cost", y="recall")
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('cost', 'recall')
+    """
+    for frame in (table, best_of):
+        _check_columns(frame, [x, y])
+    ax = _axes(ax)
+    ax.plot(table[x], table[y], linestyle="none", marker=".", color="0.65", label="tried")
+    if {"lower", "upper"} <= set(best_of):
+        ax.fill_between(best_of[x], best_of["lower"], best_of["upper"], alpha=0.2, step="post")
+    ax.plot(best_of[x], best_of[y], marker="o", drawstyle="steps-post", label="frontier")
+    ax.plot([best[x]], [best[y]], linestyle="none", marker="*", markersize=14, label="chosen")
+    if table[x].max() > 20 * table[x].min() > 0:
+        ax.set_xscale("log")
+    ax.set(xlabel=x, ylabel=y)
+    ax.legend()
+    return ax
+
+
+def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise ValueError(f"frame lacks the columns {missing}; it has {list(frame)}")

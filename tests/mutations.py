@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = "tests/metrics/test_"
+FUNNEL = "tests/funnel/test_"
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,105 @@ FAULTS = [
         "if proba.size and not (proba.min() >= 0.0 and proba.max() <= 1.0):",
         "if proba.size and not proba.min() >= 0.0:",
         f"{METRICS}common_nasty.py",
+    ),
+    # The funnel.
+    Fault(
+        "funnel: equal scores at a cut go to the last of them",
+        "mlsd/funnel/_batch.py",
+        "places, _ = top_k(matrix, size)",
+        "places = matrix.shape[1] - 1 - top_k(matrix[:, ::-1], size)[0]",
+        f"{FUNNEL}funnel.py::test_slates_are_those_of_loops_and_sorts",
+    ),
+    Fault(
+        "funnel: a stage may add documents",
+        "mlsd/funnel/stages.py",
+        """        out.check_within(batch, f"stage {self.name!r}")\n""",
+        "",
+        f"{FUNNEL}funnel.py::test_what_a_stage_gives_back_is_checked",
+    ),
+    Fault(
+        "funnel: infinite scores pass",
+        "mlsd/funnel/stages.py",
+        "if not np.isfinite(scores).all():",
+        "if np.isnan(scores).any():",
+        f"{FUNNEL}funnel.py::test_what_a_stage_gives_back_is_checked",
+    ),
+    Fault(
+        "union: places that are kept for a source come on top of k",
+        "mlsd/funnel/stages.py",
+        "free = k - np.bincount(batch.codes[kept], minlength=batch.lengths.size)",
+        "free = np.full(batch.lengths.size, k)",
+        f"{FUNNEL}funnel.py::TestUnion",
+    ),
+    Fault(
+        "deadline: a ranker gets fewer candidates than it is to keep",
+        "mlsd/funnel/_deadline.py",
+        "if fits >= max(1, stage.k or 1):",
+        "if fits >= 1:",
+        f"{FUNNEL}funnel_serving.py",
+    ),
+    Fault(
+        "deadline: everything is cut as soon as anything is late",
+        "mlsd/funnel/_deadline.py",
+        "if excess <= 0 < left_ms:",
+        "if excess <= -left_ms < 0:",
+        f"{FUNNEL}funnel_serving.py",
+    ),
+    Fault(
+        "serving: the cost of a source is what it searches",
+        "mlsd/funnel/serving.py",
+        "handled = out.lengths if stage.is_source else handled",
+        "handled = handled",
+        f"{FUNNEL}funnel_report.py::test_cost_counts_what_a_stage_handles",
+    ),
+    Fault(
+        "serving: a failure that is met is not counted",
+        "mlsd/funnel/serving.py",
+        '            errors.append((stage.name, outcome, f"{type(error).__name__}: {error}"))\n',
+        "",
+        f"{FUNNEL}funnel_serving.py::TestFallback",
+    ),
+    Fault(
+        "report: recall lost is a share of what entered the stage",
+        "mlsd/funnel/attribution.py",
+        '"recall_lost": before - recall,',
+        '"recall_lost": 1 - share,',
+        f"{FUNNEL}funnel_report.py::test_recall_is_that_of_loops",
+    ),
+    Fault(
+        "report: agreement counts places that the reference does not have",
+        "mlsd/funnel/report.py",
+        "self.agreement[at, here] = 1 - lost / best.lengths",
+        "self.agreement[at, here] = 1 - lost / (2 * self.k)",
+        f"{FUNNEL}funnel_report.py",
+    ),
+    Fault(
+        "replay: what is no candidate is one",
+        "mlsd/funnel/_replay.py",
+        "scores[np.arange(n) >= state.alive[:, None]] = -np.inf",
+        "pass",
+        f"{FUNNEL}funnel_allocation.py",
+    ),
+    Fault(
+        "replay: a cut of the source is forgotten",
+        "mlsd/funnel/_replay.py",
+        "within = by_first[by_first < counts[0]].reshape(n_queries, -1)",
+        "within = by_first[:, : counts[0]]",
+        f"{FUNNEL}funnel_allocation.py",
+    ),
+    Fault(
+        "allocation: of equal counts the dearest",
+        "mlsd/funnel/allocation.py",
+        "ascending=[False, True], kind",
+        "ascending=[False, False], kind",
+        f"{FUNNEL}funnel_allocation.py",
+    ),
+    Fault(
+        "allocation: the frontier holds what costs more and reaches the same",
+        "mlsd/funnel/allocation.py",
+        "ordered[ordered[objective] > highest]",
+        "ordered[ordered[objective] >= highest]",
+        f"{FUNNEL}funnel_allocation.py",
     ),
 ]
 

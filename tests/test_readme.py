@@ -1,4 +1,4 @@
-"""The README's example runs as it stands there, in a process of its own."""
+"""The README's examples run as they stand there, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def test_the_example_runs_and_prints_what_it_says(tmp_path: Path):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 1
+EXAMPLES = re.findall(
+    r"```python\n(.*?)```\n+```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_every_example_says_what_it_prints():
+    text = README.read_text(encoding="utf-8")
+    assert len(EXAMPLES) == text.count("```python") == 2
+
+
+@pytest.mark.parametrize(("code", "expected"), EXAMPLES, ids=["metrics", "funnel"])
+def test_the_examples_run_and_print_what_they_say(code, expected, tmp_path: Path):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", blocks[0]],
+        [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    printed = re.search(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert printed
-    assert done.stdout.strip() == printed[1].strip()
+    assert done.stdout.strip() == expected.strip()

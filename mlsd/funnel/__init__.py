@@ -16,23 +16,98 @@ Every run returned here follows the rule. Where score is optional and absent, ra
 
 from __future__ import annotations
 
-from mlsd.funnel._text import tokenize
-from mlsd.funnel.aspects import XQuAD
-from mlsd.funnel.attribution import Trace, stage_report, trace
-from mlsd.funnel.bm25 import BM25
-from mlsd.funnel.dense import DenseIndex
-from mlsd.funnel.fusion import reciprocal_rank_fusion, weighted_fusion
-from mlsd.funnel.rerank import MMR
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "BM25",
     "MMR",
+    "Allocation",
+    "AtLeast",
+    "AtMost",
+    "CoOccurrence",
+    "DegradedWarning",
     "DenseIndex",
+    "FaissIndex",
+    "Filter",
+    "Funnel",
+    "FunnelReport",
+    "Pin",
+    "Popularity",
+    "Rank",
+    "Recency",
+    "Rerank",
+    "Retrieve",
+    "ScoreCalibrator",
+    "Served",
+    "SlateRules",
     "Trace",
+    "Union",
     "XQuAD",
+    "capacity",
+    "mmr",
     "reciprocal_rank_fusion",
     "stage_report",
     "tokenize",
+    "top_k",
     "trace",
     "weighted_fusion",
 ]
+
+if TYPE_CHECKING:
+    from mlsd.funnel import capacity
+    from mlsd.funnel._text import tokenize
+    from mlsd.funnel.allocation import Allocation
+    from mlsd.funnel.aspects import XQuAD
+    from mlsd.funnel.attribution import Trace, stage_report, trace
+    from mlsd.funnel.bm25 import BM25
+    from mlsd.funnel.calibrated import ScoreCalibrator
+    from mlsd.funnel.co_occurrence import CoOccurrence
+    from mlsd.funnel.dense import DenseIndex
+    from mlsd.funnel.faiss_index import FaissIndex
+    from mlsd.funnel.fusion import reciprocal_rank_fusion, weighted_fusion
+    from mlsd.funnel.pipeline import Funnel
+    from mlsd.funnel.report import FunnelReport
+    from mlsd.funnel.rerank import MMR, mmr
+    from mlsd.funnel.rules import AtLeast, AtMost, Pin, SlateRules
+    from mlsd.funnel.serving import DegradedWarning, Served
+    from mlsd.funnel.sources import Popularity, Recency
+    from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve, Union
+    from mlsd.funnel.topk import top_k
+
+# Imported when first asked for: `mlsd.funnel.capacity` needs the standard library alone.
+_HOMES = {
+    "_text": ["tokenize"],
+    "allocation": ["Allocation"],
+    "aspects": ["XQuAD"],
+    "attribution": ["Trace", "stage_report", "trace"],
+    "bm25": ["BM25"],
+    "calibrated": ["ScoreCalibrator"],
+    "dense": ["DenseIndex"],
+    "faiss_index": ["FaissIndex"],
+    "fusion": ["reciprocal_rank_fusion", "weighted_fusion"],
+    "pipeline": ["Funnel"],
+    "report": ["FunnelReport"],
+    "rerank": ["MMR", "mmr"],
+    "rules": ["AtLeast", "AtMost", "Pin", "SlateRules"],
+    "serving": ["DegradedWarning", "Served"],
+    "co_occurrence": ["CoOccurrence"],
+    "sources": ["Popularity", "Recency"],
+    "stages": ["Filter", "Rank", "Rerank", "Retrieve", "Union"],
+    "topk": ["top_k"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "capacity":
+        return importlib.import_module("mlsd.funnel.capacity")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mlsd.funnel' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"mlsd.funnel.{_HOME_OF[name]}"), name)
+    globals()[name] = value  # from now on found without this detour
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -103,7 +103,8 @@ def _kind(column: pd.Series[Any]) -> str | None:
 
 
 def check_same_kind(
-    frames: Mapping[str, pd.DataFrame], columns: Sequence[str] = ("query_id", "doc_id")
+    frames: Mapping[str, pd.DataFrame | Mapping[str, pd.Series[Any]]],
+    columns: Sequence[str] = ("query_id", "doc_id"),
 ) -> None:
     """Raise if identifiers are integers in one frame and strings in another: 7 is never "7"."""
     for column in columns:

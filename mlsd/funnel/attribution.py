@@ -17,7 +17,7 @@ from mlsd._results import Result
 from mlsd._validation import check_columns, check_positive_int, warn_undefined
 from mlsd.funnel._runs import check_id_kind, check_run, check_same_kind, pair_at
 
-__all__ = ["Trace", "stage_report", "trace"]
+__all__ = ["Trace", "recall_table", "stage_report", "trace"]
 
 
 def stage_report(
@@ -111,23 +111,48 @@ def stage_report(
         warn_undefined(
             f"recall is undefined: no query has a document of relevance {min_relevance} or more"
         )
-    rows = []
-    before, n_in = 1.0, math.nan if n_docs is None else float(n_docs)
-    for stage, key in zip(frames, keys, strict=True):
-        hits = np.bincount(wanted_query[np.isin(wanted, key)], minlength=n_queries)
-        recall = float((hits[has] / n_relevant[has]).mean()) if has.any() else math.nan
-        n_out = len(key) / max(n_queries, 1)
-        share = recall / before if before > 0 else math.nan
-        rows.append((stage, n_in, n_out, recall, share, before - recall))
-        before, n_in = recall, n_out
-    names = ["stage", "n_in", "n_out", "recall", "conditional_recall", "recall_lost"]
-    report = pd.DataFrame(rows, columns=names)
+    hits = np.array(
+        [np.bincount(wanted_query[np.isin(wanted, key)], minlength=n_queries) for key in keys]
+    )
+    n_out = np.array([len(key) / max(n_queries, 1) for key in keys])
+    n_in = np.append(math.nan if n_docs is None else float(n_docs), n_out[:-1])
+    report = recall_table(list(frames), n_in, n_out, hits, n_relevant)
     report.attrs = {
         "n_queries": n_queries,
         "n_with_relevant": int(has.sum()),
         "n_relevant_not_retrieved": int(np.setdiff1d(np.flatnonzero(has), queries[0]).size),
     }
     return report
+
+
+def recall_table(
+    names: list[str],
+    n_in: npt.ArrayLike,
+    n_out: npt.ArrayLike,
+    hits: npt.NDArray[Any],
+    n_relevant: npt.NDArray[Any],
+) -> pd.DataFrame:
+    """Return what each stage keeps and loses: `hits` has a row a stage and a column a query.
+
+    Recall is per query first and then the mean over queries with something relevant; without any
+    it is nan.
+    """
+    has = n_relevant > 0
+    recall = (
+        (hits[:, has] / n_relevant[has]).mean(axis=1) if has.any() else np.full(len(names), np.nan)
+    )
+    before = np.append(1.0, recall[:-1])
+    share = np.divide(recall, before, out=np.full(len(names), np.nan), where=before > 0)
+    return pd.DataFrame(
+        {
+            "stage": names,
+            "n_in": n_in,
+            "n_out": n_out,
+            "recall": recall,
+            "conditional_recall": share,
+            "recall_lost": before - recall,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

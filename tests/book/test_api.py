@@ -17,5 +17,6 @@ def test_every_public_name_is_described_once(module):
     if f".. automodule:: {module.__name__}\n   :members:" in PAGE:
         return  # all of __all__, by Sphinx
     section = PAGE.split(f"## {module.__name__}\n")[1].split("\n## ")[0]
-    named = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", section, re.MULTILINE)
+    kind = rf"^\.\. auto(?:class|function|module):: (?:{re.escape(module.__name__)}\.)?(\w+)$"
+    named = re.findall(kind, section, re.MULTILINE)
     assert sorted(named) == sorted(module.__all__)
