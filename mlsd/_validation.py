@@ -18,6 +18,7 @@ __all__ = [
     "check_choice",
     "check_columns",
     "check_fraction",
+    "check_positive",
     "check_positive_int",
     "check_rank_follows_score",
     "check_same_length",
@@ -49,6 +50,15 @@ def check_positive_int(value: object, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1; got {value!r}")
     return int(value)
+
+
+def check_positive(value: object, name: str) -> float:
+    """Return `value` as a finite float above 0, or raise TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
+    return float(value)
 
 
 def check_fraction(value: object, name: str) -> float:

@@ -148,8 +148,9 @@ def funnel(
         width = width if count is None else float(count)
         hatch = "//" if count is None else None
         # Centred on a logarithmic axis, so that the bars together have the shape of a funnel.
-        left = (widest / width) ** 0.5
-        ax.barh(row, left * (width - 1), left=left, height=0.7, hatch=hatch, color="C0")
+        shown = max(width, 1.2)  # a bar of one candidate would have no width
+        left = (widest / shown) ** 0.5
+        ax.barh(row, left * (shown - 1), left=left, height=0.7, hatch=hatch, color="C0")
         text = "no cut" if count is None else f"{count:,}"
         ax.annotate(text, (widest, row), (6, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(labels)), labels)
@@ -164,7 +165,7 @@ def funnel(
 
 
 def recall_by_stage(stages: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the recall left after each stage, and on top of it what the stages so far have lost.
+    """Draw the recall left after each stage, and on top of it what that stage lost.
 
     Parameters
     ----------

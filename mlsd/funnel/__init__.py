@@ -43,6 +43,7 @@ __all__ = [
     "SlateRules",
     "Trace",
     "Union",
+    "UnmetRuleWarning",
     "XQuAD",
     "capacity",
     "mmr",
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from mlsd.funnel.pipeline import Funnel
     from mlsd.funnel.report import FunnelReport
     from mlsd.funnel.rerank import MMR, mmr
-    from mlsd.funnel.rules import AtLeast, AtMost, Pin, SlateRules
+    from mlsd.funnel.rules import AtLeast, AtMost, Pin, SlateRules, UnmetRuleWarning
     from mlsd.funnel.serving import DegradedWarning, Served
     from mlsd.funnel.sources import Popularity, Recency
     from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve, Union
@@ -89,7 +90,7 @@ _HOMES = {
     "pipeline": ["Funnel"],
     "report": ["FunnelReport"],
     "rerank": ["MMR", "mmr"],
-    "rules": ["AtLeast", "AtMost", "Pin", "SlateRules"],
+    "rules": ["AtLeast", "AtMost", "Pin", "SlateRules", "UnmetRuleWarning"],
     "serving": ["DegradedWarning", "Served"],
     "co_occurrence": ["CoOccurrence"],
     "sources": ["Popularity", "Recency"],

@@ -19,11 +19,11 @@ from mlsd._validation import check_columns
 from mlsd.funnel._runs import RUN_COLUMNS, as_ids, check_run, order_within, pair_at, read_order
 from mlsd.funnel.topk import top_k
 
-__all__ = ["Batch", "best_rows", "head_rows", "lookup_columns", "read_requests"]
+__all__ = ["COPY_ON_WRITE", "Batch", "best_rows", "head_rows", "lookup_columns", "read_requests"]
 
 
 # From pandas 3 on a frame can share memory with what it was made of, safely.
-_COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
+COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 _WORTH_SHARING = 50_000  # rows, below which copying is quicker than wrapping
 
 
@@ -100,7 +100,7 @@ class Batch:
     @property
     def frame(self) -> pd.DataFrame:
         """The candidates as a new frame, which is the taker's own."""
-        if not (_COPY_ON_WRITE and len(self) > _WORTH_SHARING):
+        if not (COPY_ON_WRITE and len(self) > _WORTH_SHARING):
             return pd.DataFrame(self.columns)
         if self._shared is None:
             self._shared = {name: pd.Series(v, copy=False) for name, v in self.columns.items()}

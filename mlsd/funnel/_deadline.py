@@ -63,7 +63,6 @@ def plan_cuts(
         cuts[at] = Cut("skip")
         if stage.when_late == "shrink" and left_ms > 0 and stage.latency and stage.latency[1] > 0:
             room = predicted_ms(stage, enters) - excess - stage.latency[0]
-            room = predicted_ms(stage, enters) - excess - stage.latency[0]
             fits = int(min(max(room, 0.0) / stage.latency[1], enters))
             if fits >= max(1, stage.k or 1):
                 cuts[at] = Cut("shrink", fits)

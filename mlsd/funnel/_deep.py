@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from mlsd._types import BoolArray
 from mlsd.funnel._batch import Batch
 from mlsd.funnel.stages import Filter, Rank, Stage
 
-__all__ = ["Deep", "deep_scores", "reference_best"]
+__all__ = ["Deep", "best_of", "deep_scores"]
 
 
 class Deep(NamedTuple):
@@ -49,20 +49,8 @@ def deep_scores(
     return Deep(batch, masks)
 
 
-def reference_best(
-    stages: tuple[Stage, ...],
-    found: Batch,
-    queries: pd.DataFrame,
-    query_ids: pd.Index[Any],
-    items: pd.DataFrame | None,
-    reference: Any,
-    k: int,
-) -> Batch:
-    """Return the `k` best of each query by the reference: a ranker on everything, or a run."""
-    if isinstance(reference, pd.DataFrame):
-        asked = reference["query_id"].isin(query_ids)
-        return Batch.from_run(reference[asked], query_ids, "reference").head(k)
-    deep = deep_scores(stages, found, queries, items, until=reference)
+def best_of(deep: Deep, reference: str, k: int) -> Batch:
+    """Return the `k` best of each query by one ranker, of what all filters let through."""
     passed = np.ones(len(deep.batch), dtype=np.bool_)
     for mask in deep.masks.values():
         passed &= mask

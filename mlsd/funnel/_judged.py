@@ -81,15 +81,12 @@ class Judged:
         """Return 1 for every relevant candidate and 0 for the others."""
         return (self.grades(batch, ids) > 0).astype(np.float64)
 
-    def of(self, ids: pd.Index[Any]) -> tuple[IntArray, FloatArray]:
+    def of(self, start: int, stop: int) -> tuple[IntArray, FloatArray]:
         """Return how much there is to find for some queries, and its grades, the highest first."""
-        query = np.asarray(self.query_ids.get_indexer(ids), dtype=np.int64)
-        n_wanted = self.n_relevant[query]
-        row_of = np.full(len(self.query_ids), -1)
-        row_of[query] = np.arange(len(query))
-        row = row_of[self.keys // max(len(self.docs), 1)]
-        asked = np.flatnonzero(row >= 0)
-        order = asked[np.lexsort((-self.grade[asked], row[asked]))]
-        ideal = np.zeros((len(ids), int(n_wanted.max(initial=0))))
-        ideal[np.arange(ideal.shape[1]) < n_wanted[:, None]] = self.grade[order]
+        n_docs = max(len(self.docs), 1)
+        n_wanted = self.n_relevant[start:stop]
+        here = slice(*np.searchsorted(self.keys, [start * n_docs, stop * n_docs]))
+        order = np.lexsort((-self.grade[here], self.keys[here] // n_docs))
+        ideal = np.zeros((stop - start, int(n_wanted.max(initial=0))))
+        ideal[np.arange(ideal.shape[1]) < n_wanted[:, None]] = self.grade[here][order]
         return n_wanted, ideal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,10 @@ import numpy as np
 from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd.funnel.topk import top_k
 
-__all__ = ["Deep", "Replayed", "replay"]
+__all__ = ["Replayed", "Stored", "replay"]
 
 
-class Deep(NamedTuple):
+class Stored(NamedTuple):
     """What one deep scoring left, of some queries."""
 
     worth: FloatArray
@@ -45,47 +46,54 @@ class _State(NamedTuple):
 
 
 def replay(
-    deep: Deep, combinations: Sequence[tuple[int, ...]], final_k: int | None, depth: int | None
+    stored: Stored, combinations: Sequence[tuple[int, ...]], final_k: int | None, depth: int | None
 ) -> Replayed:
     """Return what is found under each combination of counts.
 
     Combinations with a common beginning share the work up to there; what a stage sorts is sorted
     once for all counts that follow it. `depth` asks for nDCG to that depth, None for a share.
     """
-    n_queries, n_columns = deep.worth.shape
+    n_queries, n_columns = stored.worth.shape
     values = np.full((len(combinations), n_queries), np.nan)
-    handled = np.zeros((1 + len(deep.steps), len(combinations), n_queries))
+    handled = np.zeros((1 + len(stored.steps), len(combinations), n_queries))
+    following: dict[tuple[int, ...], set[int]] = defaultdict(set)
+    for whole in combinations:
+        for at, k in enumerate(whole):
+            following[whole[:at]].add(k)
     place = {counts: at for at, counts in enumerate(combinations)}
-    everything = _State(np.broadcast_to(np.arange(n_columns), deep.worth.shape), deep.lengths)
+    if not n_columns:  # nothing was found for any of the queries
+        values[:] = np.where(stored.n_wanted > 0, 0.0, np.nan)
+        return Replayed(values, handled)
+    everything = _State(np.broadcast_to(np.arange(n_columns), stored.worth.shape), stored.lengths)
     by_first: IntArray | None = None
-    if len(deep.steps) > 1 and deep.steps[0][0] == "rank":
+    if len(stored.steps) > 1 and stored.steps[0][0] == "rank":
         # Sorted once: the order of any prefix of the source's list is this one less the others.
-        by_first = _sorted(everything, _scores(deep.steps[0][1], everything), n_columns).columns
+        by_first = _sorted(everything, _scores(stored.steps[0][1], everything), n_columns).columns
 
     def follow(counts: tuple[int, ...], state: _State, at: int, trail: list[IntArray]) -> None:
         """Go on from the stage `at`, before which `state` waits; `counts` are those chosen."""
-        while at < len(deep.steps) and deep.steps[at][0] == "filter":
+        while at < len(stored.steps) and stored.steps[at][0] == "filter":
             trail = [*trail, state.alive]
-            state = _filtered(state, deep.steps[at][1])
+            state = _filtered(state, stored.steps[at][1])
             at += 1
         trail = [*trail, state.alive]
-        if at == len(deep.steps) - 1:
+        if at == len(stored.steps) - 1:
             row = place[counts]
-            scores = _scores(deep.steps[at][1], state)
-            values[row] = _value(deep, state, scores, final_k, depth)
+            scores = _scores(stored.steps[at][1], state)
+            values[row] = _value(stored, state, scores, final_k, depth)
             handled[:, row] = trail
             return
-        nexts = sorted({c[len(counts)] for c in combinations if c[: len(counts)] == counts})
+        nexts = sorted(following[counts])
         if at == 0 and by_first is not None:
             within = by_first[by_first < counts[0]].reshape(n_queries, -1)
             ordered = _State(within, state.alive)
         else:
-            scores = _scores(deep.steps[at][1], state)
+            scores = _scores(stored.steps[at][1], state)
             ordered = _sorted(state, scores, nexts[-1])
         for k in nexts:
             follow((*counts, k), _cut(ordered, k), at + 1, trail)
 
-    for k in sorted({counts[0] for counts in combinations}):
+    for k in sorted(following[()]):
         state = _cut(everything, k)
         follow((k,), state, 0, [state.alive])
     return Replayed(values, handled)
@@ -123,7 +131,7 @@ def _filtered(state: _State, mask: FloatArray | BoolArray) -> _State:
 
 
 def _value(
-    deep: Deep, state: _State, scores: FloatArray, final_k: int | None, depth: int | None
+    stored: Stored, state: _State, scores: FloatArray, final_k: int | None, depth: int | None
 ) -> FloatArray:
     """Return the objective of every query after the last ranker."""
     width = scores.shape[1]
@@ -132,17 +140,17 @@ def _value(
         k = min(k, depth)
     best, value = top_k(scores, k)
     columns = best if state.columns.strides[0] == 0 else np.take_along_axis(state.columns, best, 1)
-    worth = np.take_along_axis(deep.worth, columns, axis=1)
+    worth = np.take_along_axis(stored.worth, columns, axis=1)
     worth[np.isneginf(value)] = 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
         if depth is None:
             share: FloatArray = (worth > 0).sum(axis=1) / np.where(
-                deep.n_wanted > 0, deep.n_wanted, np.nan
+                stored.n_wanted > 0, stored.n_wanted, np.nan
             )
             return share
         discount = 1 / np.log2(np.arange(2, depth + 2))
         gained = worth @ discount[:k]
-        ideal = deep.ideal[:, :depth]
+        ideal = stored.ideal[:, :depth]
         most = ideal @ discount[: ideal.shape[1]]
         ratio: FloatArray = gained / np.where(most > 0, most, np.nan)
     return ratio

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from mlsd._inputs import as_floats
-from mlsd._validation import check_choice, check_positive_int
+from mlsd._validation import check_choice, check_positive, check_positive_int
 from mlsd.funnel._runs import RUN_COLUMNS
 
 __all__ = ["Late", "Stage"]
@@ -23,7 +23,8 @@ class Stage:
     Attributes
     ----------
     name : str
-        Unique within a funnel. What a stage scored stays in a column of this name.
+        Unique within a funnel. What a stage scored stays in a column of this name: nan if it was
+        passed by, and the scores of its fallback if that took its place.
     k : int or None
         Candidates that leave it, at most; None lets all of them.
     cost : float or None
@@ -31,14 +32,15 @@ class Stage:
         yours; None is unknown.
     latency : (float, float) or None
         Milliseconds a request, and milliseconds per item that it handles: what a deadline and a
-        budget in milliseconds count with. None is unknown. :meth:`Funnel.with_latency` fills in
-        what was measured.
+        budget in milliseconds count with. None is unknown.
+        :meth:`mlsd.funnel.Funnel.with_latency` fills in what was measured.
     timeout_ms : float or None
-        When to give up on it and use the fallback.
+        When to give up on it and use the fallback: milliseconds a query, so that queries that go
+        through together have that many times as long.
     fallback : stage, callable, "pass", "empty" or None
-        What takes its place when it raises or runs out of time: another stage; "pass", the
-        candidates in the order they came in, cut at `k`; "empty", for a source, nothing. None
-        lets the error through.
+        What takes its place when it raises or runs out of time: another stage; a callable of the
+        kind that the stage itself is made of; "pass", the candidates in the order they came in,
+        cut at `k`; "empty", for a source, nothing. None lets the error through.
     when_late : {"run", "shrink", "skip"}
         What may be done to it when the deadline is near: nothing; give it fewer candidates, the
         best by the order they came in, and none if not even `k` fit; or pass it by.
@@ -65,10 +67,8 @@ class Stage:
             raise ValueError(f"name must not be one of {RUN_COLUMNS}; got {self.name!r}")
         if self.k is not None:
             check_positive_int(self.k, f"k of stage {self.name!r}")
-        if self.cost is not None and not (np.isfinite(self.cost) and self.cost > 0):
-            raise ValueError(
-                f"cost of stage {self.name!r} must be finite and above 0; got {self.cost!r}"
-            )
+        if self.cost is not None:
+            check_positive(self.cost, f"cost of stage {self.name!r}")
         if self.latency is not None:
             parts = as_floats(self.latency, f"latency of stage {self.name!r}")
             if parts.shape != (2,) or not (np.isfinite(parts).all() and (parts >= 0).all()):
@@ -86,11 +86,7 @@ class Stage:
         word = "empty" if self.is_source else "pass"
         given = self.fallback
         if self.timeout_ms is not None:
-            if not (np.isfinite(self.timeout_ms) and self.timeout_ms > 0):
-                raise ValueError(
-                    f"timeout_ms of stage {self.name!r} must be finite and above 0; "
-                    f"got {self.timeout_ms!r}"
-                )
+            check_positive(self.timeout_ms, f"timeout_ms of stage {self.name!r}")
             if given is None:
                 raise ValueError(f"stage {self.name!r} has a timeout_ms and no fallback to turn to")
         if given is None or (isinstance(given, str) and given == word):
@@ -100,13 +96,17 @@ class Stage:
                 f"fallback of stage {self.name!r} must be a stage, a callable or {word!r}; "
                 f"got {given!r}"
             )
-        from mlsd.funnel.stages import as_stage  # which builds on this class
-
-        stage = as_stage(given, f"fallback of {self.name}", source=self.is_source)
+        stage = given if isinstance(given, Stage) else self._made_of(given)
         if stage.is_source != self.is_source:
             kind = "a source" if self.is_source else "no source"
             raise ValueError(f"the fallback of stage {self.name!r} must be {kind}; got {stage!r}")
         object.__setattr__(self, "fallback", stage)
+
+    def _made_of(self, given: Any) -> Stage:
+        """Return a stage of the same kind that works with a callable."""
+        made: Any = type(self)
+        stage: Stage = made(f"fallback of {self.name}", given, k=self.k)
+        return stage
 
     @property
     def kind(self) -> str:

@@ -34,9 +34,12 @@ def check_stages(stages: Any, shed: Sequence[str]) -> tuple[Stage, ...]:
     again = sorted({name for name in names if names.count(name) > 1})
     if again:
         raise ValueError(f"stages must have different names; {again} are repeated")
-    unknown = [name for name in shed if name not in names]
+    if isinstance(shed, str):
+        raise TypeError(f"shed must be a list of names; got {shed!r}")
+    may = [stage.name for stage in made if stage.when_late != "run"]
+    unknown = [name for name in shed if name not in may]
     if unknown:
-        raise ValueError(f"shed names the stages {unknown}, and the stages are {names}")
+        raise ValueError(f"shed names the stages {unknown}, and those that may be cut are {may}")
     _check_counts(made)
     return made
 

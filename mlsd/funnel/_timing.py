@@ -12,7 +12,7 @@ import pandas as pd
 from mlsd._types import FloatArray
 from mlsd.funnel._batch import Batch
 from mlsd.funnel.serving import run_stage
-from mlsd.funnel.stages import Stage
+from mlsd.funnel.stages import Stage, Union
 
 if TYPE_CHECKING:
     from mlsd.funnel.pipeline import Funnel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Timed", "time_requests"]
 
 _PROBED = 5  # queries that the latency is fitted on
-_ROUNDS = 3  # the best of which counts
+_ROUNDS = 3  # the median of which counts
 _PART = 4  # how much smaller the second size is
 
 
@@ -70,9 +70,9 @@ def _fit(
     for queries, ids in requests:
         batch: Batch | None = None
         for stage in funnel.stages:
-            whole = _best(stage, batch, queries, ids, funnel._items)
+            whole = _clocked(stage, batch, queries, ids, funnel._items)
             less, given = _smaller(stage, batch)
-            part = _best(less, given, queries, ids, funnel._items)
+            part = _clocked(less, given, queries, ids, funnel._items)
             sizes.setdefault(stage.name, []).append((*whole[:2], *part[:2]))
             batch = whole[2]
     latency = {}
@@ -86,22 +86,25 @@ def _fit(
 def _smaller(stage: Stage, batch: Batch | None) -> tuple[Stage, Batch | None]:
     """Return the stage with a quarter of its work."""
     if batch is None:
-        return (stage if stage.k is None else replace(stage, k=max(1, stage.k // _PART))), None
+        if stage.k is None:
+            return stage, None
+        least = stage.reserved if isinstance(stage, Union) else 1
+        return replace(stage, k=max(1, least, stage.k // _PART)), None
     return stage, batch.head(max(1, int(batch.lengths.max(initial=0)) // _PART))
 
 
-def _best(
+def _clocked(
     stage: Stage,
     batch: Batch | None,
     queries: pd.DataFrame,
     ids: pd.Index[Any],
     items: pd.DataFrame | None,
 ) -> tuple[float, float, Batch]:
-    """Return items handled, the least ms of some rounds, and what left the stage."""
-    least = np.inf
+    """Return items handled, the ms of some rounds, and what left the stage."""
+    taken = []
     for _ in range(_ROUNDS):
         start = perf_counter()
         out = run_stage(stage, batch, queries, ids, items)
-        least = min(least, (perf_counter() - start) * 1e3)
+        taken.append((perf_counter() - start) * 1e3)
     handled = out if batch is None else batch
-    return float(len(handled)), least, out
+    return float(len(handled)), float(np.median(taken)), out

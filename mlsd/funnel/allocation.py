@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ import pandas as pd
 
 from mlsd._results import Result
 from mlsd._stats import t_interval
-from mlsd._types import BoolArray, FloatArray, IntArray
-from mlsd._validation import check_fraction, check_positive_int, warn_undefined
+from mlsd._types import BoolArray, FloatArray
+from mlsd._validation import check_fraction, check_positive, check_positive_int, warn_undefined
 from mlsd.funnel._batch import Batch, read_requests
-from mlsd.funnel._deep import deep_scores
+from mlsd.funnel._deep import best_of, deep_scores
 from mlsd.funnel._judged import Judged
-from mlsd.funnel._replay import Deep, replay
+from mlsd.funnel._replay import Stored, replay
 from mlsd.funnel.report import check_reference, priced
-from mlsd.funnel.stages import Filter, Rank, Stage
+from mlsd.funnel.stages import Filter, Rank, Stage, Union
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,6 +78,33 @@ class Allocation(Result):
         """Return the frontier."""
         return self.frontier.copy()
 
+    def counts_within(self, price: float) -> dict[str, int]:
+        """Return the best counts for another budget, read off the frontier.
+
+        Parameters
+        ----------
+        price : float
+            The most that a request may take: milliseconds or cost, as the attribute `price` says;
+            where both were budgeted, the other is not looked at.
+
+        Returns
+        -------
+        dict of str to int
+            Counts by stage.
+
+        Raises
+        ------
+        ValueError
+            If nothing on the frontier is so cheap.
+        """
+        fits = self.frontier[self.frontier[self.price] <= price]
+        if fits.empty:
+            raise ValueError(
+                f"price must be at least {self.frontier[self.price].min():.4g}, the {self.price} "
+                f"of the cheapest counts; got {price!r}"
+            )
+        return {name: int(fits[name].iloc[-1]) for name in self.counts}
+
     def knee(self, share: float = 0.99) -> dict[str, int]:
         """Return the cheapest counts that reach a share of the highest objective of the frontier.
 
@@ -109,17 +136,21 @@ class Allocation(Result):
         counts = ", ".join(f"{name} {k}" for name, k in self.counts.items())
         kept = [f"cost {self.budget:g}"] if self.budget is not None else []
         kept += [f"{self.budget_ms:g} ms"] if self.budget_ms is not None else []
+        known = np.isfinite(self.best["lower"])
+        span = f"{self.best['lower']:.3f} to {self.best['upper']:.3f}, " if known else ""
         return (
             f"Best for {' and '.join(kept)}: {counts}, {self.objective} "
-            f"{self.best[self.objective]:.3f} ({self.best['lower']:.3f} to "
-            f"{self.best['upper']:.3f}, {self.n_used} of {self.n_queries} queries)."
+            f"{self.best[self.objective]:.3f} ({span}{self.n_used} of {self.n_queries} queries)."
         )
 
     def __str__(self) -> str:
         """Return the frontier, the best counts and the next steps."""
-        tables = [self.frontier, self.next_step]
-        shown = [t.dropna(axis="columns", how="all").to_string(index=False) for t in tables]
-        return "\n\n".join([shown[0], self._note(), shown[1]])
+        shown = [
+            table.dropna(axis="columns", how="all").to_string(index=False)
+            for table in (self.frontier, self.next_step)
+            if len(table)
+        ]
+        return "\n\n".join([*shown[:1], self._note(), *shown[1:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +196,22 @@ def allocate(
         if qrels is None:
             raise ValueError(f"the objective {objective!r} needs qrels; 'agreement' needs none")
         judged = Judged.from_qrels(qrels, query_ids, min_relevance)
+    if reference is not None and not isinstance(reference, str):
+        raise TypeError(f"reference must be the name of a Rank; got {type(reference).__name__}")
     reference = reference or plan.stages[-1].name
     deepest: dict[str, int | None] = dict.fromkeys(plan.names[1:])
-    wide = funnel.with_counts(deepest | {plan.names[0]: plan.deepest})
-    results = []
+    wide = funnel._strict().with_counts(deepest | {plan.names[0]: plan.deepest})
+    reached = np.empty((len(plan.combinations), len(frame)))
+    handled: Any = 0.0
+    start = 0
     for part, ids in wide._parts(frame, max(1, rows // plan.deepest)):
         found = wide._source(part, ids)
-        deep = _lay_out(plan, found, part, ids, funnel, judged, objective, reference)
-        results.append(replay(deep, plan.combinations, plan.final_k, depth))
-    values = np.concatenate([result.reached for result in results], axis=1)
-    handled = np.concatenate([result.handled for result in results], axis=2)
-    return _choose(funnel, plan, values, handled.mean(axis=2), objective, budget, budget_ms, level)
+        stored = _lay_out(plan, found, part, ids, funnel, judged, reference, start)
+        result = replay(stored, plan.combinations, plan.final_k, depth)
+        reached[:, start : start + len(ids)] = result.reached
+        handled = handled + result.handled.sum(axis=2)
+        start += len(ids)
+    return _choose(funnel, plan, reached, handled / len(frame), objective, budget, budget_ms, level)
 
 
 def _read_grid(stages: tuple[Stage, ...], grid: Any) -> _Grid:
@@ -197,14 +233,25 @@ def _read_grid(stages: tuple[Stage, ...], grid: Any) -> _Grid:
         if unknown:
             raise ValueError(f"grid names {unknown}, and the counts that vary are of {names}")
         per_stage = [grid.get(s.name, () if s.k is None else (s.k,)) for s in vary]
+    elif isinstance(grid, Iterable) and not isinstance(grid, str):
+        per_stage = [tuple(grid)] * len(vary)
     else:
-        per_stage = [grid] * len(vary)
+        raise TypeError(f"grid must be counts, or counts by stage; got {grid!r}")
     tried = []
     for name, given in zip(names, per_stage, strict=True):
+        if not isinstance(given, Iterable):
+            raise TypeError(f"grid of {name!r} must be counts; got {given!r}")
         values = sorted({check_positive_int(k, f"grid of {name!r}") for k in given})
         if not values:
-            raise ValueError(f"grid of {name!r} is empty")
+            raise ValueError(f"grid of {name!r} is empty: name its counts, as it has no k")
         tried.append(values)
+    first = used[0]
+    if isinstance(first, Union) and first.reserved and len(tried[0]) > 1:
+        raise ValueError(
+            f"at_least of {first.name!r} changes what is in the union with its count, so that "
+            f"other counts cannot be replayed: give its own alone, grid={{{first.name!r}: "
+            f"({first.k},), ...}}, or leave at_least out"
+        )
     final_k = used[-1].k
     least = final_k or 1
     combinations = [
@@ -229,8 +276,7 @@ def _check_budgets(
     for name, value, field in (("budget", budget, "cost"), ("budget_ms", budget_ms, "latency")):
         if value is None:
             continue
-        if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be finite and above 0; got {value!r}")
+        check_positive(value, name)
         if not priced(stages, field):
             lacking = [stage.name for stage in stages if getattr(stage, field) is None]
             hint = " (or with_latency(report))" if field == "latency" else ""
@@ -257,9 +303,9 @@ def _lay_out(
     ids: pd.Index[Any],
     funnel: Funnel,
     judged: Judged | None,
-    objective: str,
     reference: str,
-) -> Deep:
+    start: int,
+) -> Stored:
     """Return the scores of all stages as matrices: a row a query, the source's order across."""
     scored = deep_scores(plan.stages, found, queries, funnel._items)
     batch = scored.batch
@@ -277,22 +323,15 @@ def _lay_out(
             steps.append(("rank", matrix(batch.columns[stage.name], -np.inf)))
         elif stage.name in scored.masks:
             steps.append(("filter", matrix(scored.masks[stage.name], False, np.bool_)))
-    n_best: IntArray
     if judged is None:
-        k = plan.final_k or 10
-        passed = np.ones(len(batch), dtype=np.bool_)
-        for mask in scored.masks.values():
-            passed &= mask
-        rows = np.flatnonzero(passed)
-        best = batch.take(rows).rescored(batch.columns[reference][rows], k)
+        best = best_of(scored, reference, plan.final_k or 10)
         worth = np.ones(len(batch))
         worth[batch.rows_outside(best)] = 0.0
-        n_best = best.lengths
-        ideal = np.zeros((len(ids), 0))
+        n_wanted, ideal = best.lengths, np.zeros((len(ids), 0))
     else:
         worth = judged.grades(batch, ids)
-        n_best, ideal = judged.of(ids)
-    return Deep(matrix(worth, 0.0), steps, batch.lengths, n_best, ideal)
+        n_wanted, ideal = judged.of(start, start + len(ids))
+    return Stored(matrix(worth, 0.0), steps, batch.lengths, n_wanted, ideal)
 
 
 def _choose(

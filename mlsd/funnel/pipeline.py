@@ -6,14 +6,15 @@ import html
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlsd._validation import check_columns, check_positive_int
-from mlsd.funnel._batch import Batch, read_requests
+from mlsd._validation import check_columns, check_positive, check_positive_int
+from mlsd.funnel._batch import COPY_ON_WRITE, Batch, read_requests
 from mlsd.funnel._runs import RUN_COLUMNS, as_ids, check_id_kind
 from mlsd.funnel._structure import check_stages, widest
 from mlsd.funnel.attribution import Trace
@@ -27,7 +28,7 @@ from mlsd.funnel.serving import (
     slate_of,
     summarise,
 )
-from mlsd.funnel.stages import Rank, Retrieve, Stage
+from mlsd.funnel.stages import Rank, Retrieve, Stage, Union
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,9 +60,9 @@ class Funnel:
     -----
     A funnel is immutable; :meth:`with_counts` and the like return another one.
 
-    A run is a frame with query_id, doc_id, score and rank; see :mod:`mlsd.funnel` for the rule
-    that orders it. On its way it gains a column a stage and loses rows; no stage may add a
-    document that did not enter it.
+    A run is a frame with query_id, doc_id, score and rank: score orders it, and rank settles equal
+    scores. On its way it gains a column a stage and loses rows; no stage may add a document that
+    did not enter it.
 
     Examples
     --------
@@ -98,6 +99,8 @@ class Funnel:
         if items is not None:
             check_columns(items, "items", [])
             as_ids(items.index, "the index of items")
+            as_ids(items.columns, "the columns of items")
+            items = items.copy(deep=not COPY_ON_WRITE)
         set_once = super().__setattr__
         set_once("_stages", made)
         set_once("_items", items)
@@ -199,6 +202,10 @@ class Funnel:
         ValueError
             If a name is unknown, or a count is above that of the stage before.
         """
+        if not isinstance(counts, Mapping):
+            raise TypeError(
+                f"counts must be a mapping from stage to count; got {type(counts).__name__}"
+            )
         return self._with("counts", {name: {"k": k} for name, k in counts.items()})
 
     def with_latency(self, latency: Any) -> Funnel:
@@ -220,7 +227,12 @@ class Funnel:
                 "latency must be a mapping from stage to (ms a request, ms an item), or a "
                 f"FunnelReport; got {type(latency).__name__}"
             )
-        return self._with("latency", {name: {"latency": tuple(v)} for name, v in given.items()})
+        return self._with("latency", {name: {"latency": both} for name, both in given.items()})
+
+    def _strict(self) -> Funnel:
+        """Return the funnel without fallbacks: what is fitted or replayed must not be one."""
+        none = {"fallback": None, "timeout_ms": None}
+        return self._with("stages", {stage.name: none for stage in self._stages})
 
     def _with(self, what: str, changes: Mapping[str, Mapping[str, Any]]) -> Funnel:
         names = [stage.name for stage in self._stages]
@@ -249,7 +261,8 @@ class Funnel:
             time is over; one without is never stopped, so an answer may still be late.
         batch_rows : int, default 1,000,000
             Candidates held at once, about, when there is no deadline: queries go through
-            together, so many of them at a time.
+            together, so many of them at a time, and are one request: what fails for one of them
+            fails for all.
 
         Returns
         -------
@@ -292,8 +305,8 @@ class Funnel:
         self, queries: Any, deadline_ms: float | None, batch_rows: int
     ) -> tuple[list[Run], list[pd.Index[Any]]]:
         """Send the queries through, and return what became of each request, and its queries."""
-        if deadline_ms is not None and not (np.isfinite(deadline_ms) and deadline_ms > 0):
-            raise ValueError(f"deadline_ms must be finite and above 0; got {deadline_ms!r}")
+        if deadline_ms is not None:
+            check_positive(deadline_ms, "deadline_ms")
         runs, ids = [], []
         size = 1 if deadline_ms is not None else self._batch_size(batch_rows)
         for part, part_ids in self._parts(queries, size):
@@ -356,23 +369,39 @@ class Funnel:
         if len(frame) != 1:
             raise ValueError(f"query must be one query; got {len(frame)}")
         run = self._run(frame, query_ids)
-        stages = {step.stage.name: step.out.frame for step in run.steps}
-        scored = {
-            step.stage.name: step.scored.rescored(step.scored.score, None).frame
-            for step in run.steps
-            if step.scored is not None
-        }
-        first = run.steps[0]
-        check_id_kind(doc_id, "doc_id", first.stage.name, first.out.frame)
-        found = first.out.frame
-        if isinstance(first.stage, Retrieve) and not (found["doc_id"] == doc_id).any():
-            score = first.stage.score_pair(frame, query_ids, doc_id)
-            if np.isfinite(score):
-                missed = pd.DataFrame(
-                    {"query_id": query_ids, "doc_id": [doc_id], "score": [score], "rank": [np.nan]}
-                )
-                scored[first.stage.name] = pd.concat([found[RUN_COLUMNS], missed])
+        stages = {step.stage.name: _raw(step.out, step.stage.name).frame for step in run.steps}
+        scored = {}
+        for step in run.steps:
+            if step.scored is not None:
+                raw = _raw(step.scored, step.stage.name)
+                scored[step.stage.name] = raw.rescored(raw.score, None).frame
+        first = run.steps[0].stage
+        found = stages[first.name]
+        check_id_kind(doc_id, "doc_id", first.name, found)
+        if not (found["doc_id"] == doc_id).any():
+            scored[first.name] = self._before_cut(first, found, frame, query_ids, doc_id)
         return trace_document(stages, query_ids[0], doc_id, scored=scored)
+
+    def _before_cut(
+        self,
+        source: Stage,
+        found: pd.DataFrame,
+        query: pd.DataFrame,
+        query_ids: pd.Index[Any],
+        doc_id: Any,
+    ) -> pd.DataFrame:
+        """Return what a source scored for one query, with a document that it did not let through.
+
+        A union is fused without its cut; another source is asked for the score of the document.
+        """
+        if isinstance(source, Union):
+            uncut = replace(source, k=None, at_least=None)
+            return run_stage(uncut, None, query, query_ids, self._items).frame
+        score = source.score_pair(query, query_ids, doc_id) if isinstance(source, Retrieve) else nan
+        if not np.isfinite(score):
+            return found
+        missed = {"query_id": query_ids, "doc_id": [doc_id], "score": [score], "rank": [np.nan]}
+        return pd.concat([found[RUN_COLUMNS], pd.DataFrame(missed)])
 
     def evaluate(
         self,
@@ -515,7 +544,8 @@ class Funnel:
         Every Rank gets a :class:`ScoreCalibrator` fitted on what it scores for these queries,
         where a document without a judgement counts as not relevant. The score of a slate then
         means the same whichever stage it came from, which is what an auction, or an answer that a
-        deadline cut short, needs. The order is left as it is.
+        deadline cut short, needs. A Rank orders what it is given as before; but a later stage that
+        reads the column `score`, as :class:`MMR` does, now reads a probability.
 
         Parameters
         ----------
@@ -535,28 +565,32 @@ class Funnel:
         from mlsd.funnel._judged import Judged
         from mlsd.funnel.calibrated import ScoreCalibrator
 
-        plain = self._with(
-            "stages", {s.name: {"calibrator": None} for s in self._stages if isinstance(s, Rank)}
-        )
-        frame, query_ids = read_requests(queries)
+        frame, query_ids = read_requests(queries, least=1)
         judged = Judged.from_qrels(qrels, query_ids, min_relevance)
-        seen: dict[str, list[npt.NDArray[Any]]] = {}
-        for part, ids in plain._parts(frame, self._batch_size(batch_rows)):
-            for step in plain._run(part, ids).steps:
-                if step.scored is not None:
-                    label = judged.label(step.scored, ids)
-                    score = step.scored.score
-                    seen.setdefault(step.stage.name, []).append(np.stack([score, label]))
-        fitted = {
-            name: {"calibrator": ScoreCalibrator(method).fit(*np.concatenate(pairs, axis=1))}  # type: ignore[arg-type]
-            for name, pairs in seen.items()
-        }
-        return self._with("stages", fitted)
+        rankers = [stage.name for stage in self._stages if isinstance(stage, Rank)]
+        fitted = self._with("stages", {name: {"calibrator": None} for name in rankers})
+        for name in rankers:  # one after the other: a later one may look at what this one shows
+            until = [stage.name for stage in self._stages].index(name) + 1
+            head = Funnel(fitted._strict()._stages[:until], items=self._items)
+            seen: list[npt.NDArray[Any]] = []
+            for part, ids in head._parts(frame, self._batch_size(batch_rows)):
+                scored = head._run(part, ids).steps[-1].scored
+                if scored is not None:
+                    seen.append(np.stack([scored.score, judged.label(scored, ids)]))
+            calibrator = ScoreCalibrator(method).fit(*np.concatenate(seen, axis=1))  # type: ignore[arg-type]
+            fitted = fitted._with("stages", {name: {"calibrator": calibrator}})
+        return fitted
 
 
 def _rebuild(stages: Any, items: Any, shed: Any) -> Funnel:
     """Make a pickled funnel anew: unpickling would set the attributes one by one."""
     return Funnel(list(stages), items=items, shed=shed)
+
+
+def _raw(batch: Batch, stage: str) -> Batch:
+    """Return the candidates with the raw scores of a stage, not what a calibrator shows."""
+    own = batch.columns.get(stage)
+    return batch if own is None or np.isnan(own).any() else batch.with_column("score", own)
 
 
 def _one_query(query: Any) -> Any:

@@ -16,11 +16,13 @@ from mlsd._results import Result
 from mlsd._stats import MeanInterval, paired_t, t_interval
 from mlsd._types import FloatArray
 from mlsd._validation import UndefinedMetricWarning, check_fraction, warn_undefined
-from mlsd.funnel._batch import read_requests
-from mlsd.funnel._deep import reference_best
+from mlsd.funnel._batch import Batch, read_requests
+from mlsd.funnel._deep import best_of, deep_scores
 from mlsd.funnel._judged import Judged
+from mlsd.funnel._runs import check_run, check_same_kind
 from mlsd.funnel._timing import Timed, time_requests
 from mlsd.funnel.attribution import recall_table
+from mlsd.funnel.serving import DegradedWarning, count_failures
 from mlsd.funnel.stages import Rank, Stage, Union
 from mlsd.metrics import Qrels, evaluate_ranking
 
@@ -75,6 +77,11 @@ class FunnelReport(Result):
         without a document; those that were timed.
     n_unasked : int
         Judged queries that were not asked, and are left out.
+    n_referenced : int
+        Queries with a document in the reference, over which agreement is a mean.
+    failures : DataFrame
+        What failed on the way and was met by a fallback: stage, outcome, error, requests. The
+        figures above are then those of the fallbacks.
     level : float
         Coverage of the intervals, by query.
     """
@@ -90,6 +97,8 @@ class FunnelReport(Result):
     n_empty: int
     n_timed: int
     n_unasked: int
+    n_referenced: int
+    failures: pd.DataFrame
     level: float
 
     def to_frame(self) -> pd.DataFrame:
@@ -146,10 +155,12 @@ class FunnelReport(Result):
         if "cost" in total:
             parts.append(f"it costs {total['cost']:.4g}")
         if "recall" in total:
-            parts.append(
-                f"final recall {total['recall']:.3f} ({total['recall_lower']:.3f} to "
-                f"{total['recall_upper']:.3f})"
-            )
+            known = "recall_lower" in total
+            span = f" ({total['recall_lower']:.3f} to {total['recall_upper']:.3f})" if known else ""
+            parts.append(f"final recall {total['recall']:.3f}{span}")
+        if len(self.failures):
+            names = ", ".join(self.failures["stage"].unique())
+            parts.append(f"failed and met by a fallback: {names}")
         return "; ".join(parts) + "."
 
     def __str__(self) -> str:
@@ -194,6 +205,17 @@ def priced(stages: Sequence[Stage], field: str) -> bool:
     )
 
 
+def _by_query(
+    frame: pd.DataFrame, query_ids: pd.Index[Any]
+) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Return the rows of queries that were asked, by query, and where each query's begin."""
+    codes = np.asarray(query_ids.get_indexer(pd.Index(frame["query_id"])))
+    order = np.argsort(codes, kind="stable")
+    order = order[np.searchsorted(codes[order], 0) :]
+    bounds = np.searchsorted(codes[order], np.arange(len(query_ids) + 1))
+    return frame.iloc[order], bounds
+
+
 def slate_size(stages: Sequence[Stage]) -> int:
     """Return how many places the slate has: the smallest count, or 10 if there is none."""
     return min((stage.k for stage in stages if stage.k is not None), default=10)
@@ -220,10 +242,20 @@ def evaluate_funnel(
         raise ValueError(f"metrics {list(metrics)} need qrels")
     frame, query_ids = read_requests(queries, least=1)
     tally = _Tally(funnel, query_ids, qrels, reference, metrics, min_relevance)
-    start = 0
+    start, runs = 0, []
     for part, ids in funnel._parts(frame, funnel._batch_size(batch_rows)):
-        tally.add(funnel._run(part, ids), part, ids, start)
+        run = funnel._run(part, ids)
+        tally.add(run, part, ids, start)
+        runs.append(run.slim())
         start += len(ids)
+    tally.failures = count_failures(runs)
+    if len(tally.failures):
+        warnings.warn(
+            "what is measured is in part a fallback: "
+            + "; ".join(f"{row.stage!r} {row.error}" for row in tally.failures.itertuples()),
+            DegradedWarning,
+            stacklevel=3,
+        )
     timed = time_requests(funnel, frame, query_ids, int(n_timed))
     return tally.report(timed, level)
 
@@ -248,17 +280,23 @@ class _Tally:
         self.k = slate_size(funnel.stages)
         self.judged = None
         self.qrels = pd.DataFrame()
+        self.failures = pd.DataFrame()
         if qrels is not None:
             self.judged = Judged.from_qrels(qrels, query_ids, min_relevance)
-            self.qrels = qrels if isinstance(qrels, pd.DataFrame) else qrels.to_frame()
-            if "relevance" not in self.qrels:
-                self.qrels = self.qrels.assign(relevance=1.0)
+            frame = qrels if isinstance(qrels, pd.DataFrame) else qrels.to_frame()
+            frame = frame if "relevance" in frame else frame.assign(relevance=1.0)
+            self.qrels, self.qrel_bounds = _by_query(frame, query_ids)
             if not self.judged.n_relevant.any():
                 warn_undefined(
                     f"recall is undefined: no query has a document of relevance {min_relevance} "
                     "or more",
                     stacklevel=5,
                 )
+        if isinstance(reference, pd.DataFrame):
+            check_run(reference, "reference", ())
+            own = {"queries": pd.DataFrame({"query_id": query_ids}), "reference": reference}
+            check_same_kind(own, ["query_id"])
+            self.reference, self.reference_bounds = _by_query(reference, query_ids)
         shape = len(funnel.stages), len(query_ids)
         self.n_in, self.n_out, self.handled = (np.zeros(shape) for _ in range(3))
         self.hits = np.zeros(shape)
@@ -271,12 +309,9 @@ class _Tally:
     def add(self, run: Run, queries: pd.DataFrame, ids: pd.Index[Any], start: int) -> None:
         """Count one part, whose first query has the position `start`."""
         here = slice(start, start + len(ids))
-        best = None
         found = run.steps[0].out
-        if self.reference is not None:
-            best = reference_best(
-                self.funnel.stages, found, queries, ids, self.funnel._items, self.reference, self.k
-            )
+        best = self._best(found, queries, ids, start)
+        qrels = self._qrels_of(start, len(ids))
         for at, step in enumerate(run.steps):
             self.n_in[at, here] = step.n_in
             self.n_out[at, here] = step.out.lengths
@@ -284,7 +319,7 @@ class _Tally:
             if self.judged is not None:
                 label = self.judged.label(step.out, ids)
                 self.hits[at, here] = np.bincount(step.out.codes, label, len(ids))
-                self._measure(at, step.out.frame, ids)
+                self._measure(at, step.out, qrels)
             if best is not None:
                 lost = np.bincount(best.codes[best.rows_outside(step.out)], minlength=len(ids))
                 with np.errstate(invalid="ignore"):
@@ -298,18 +333,39 @@ class _Tally:
                 for row, weight in enumerate((brought * 1.0, label * brought, label * only)):
                     self.by_source[row, at, here] = np.bincount(found.codes, weight, len(ids))
 
-    def _measure(self, at: int, run: pd.DataFrame, ids: pd.Index[Any]) -> None:
-        """Keep the metrics per query of the order that a stage leaves."""
+    def _best(
+        self, found: Batch, queries: pd.DataFrame, ids: pd.Index[Any], start: int
+    ) -> Batch | None:
+        """Return the reference's best of one part."""
+        if self.reference is None:
+            return None
+        if isinstance(self.reference, pd.DataFrame):
+            first, last = self.reference_bounds[[start, start + len(ids)]]
+            run = self.reference.iloc[first:last]
+            if len(found) and len(run):
+                frames = {"candidates": found.frame, "reference": run}
+                check_same_kind(frames, ["doc_id"])
+            return Batch.from_run(run, ids, "reference").head(self.k)
+        stages, items = self.funnel.stages, self.funnel._items
+        deep = deep_scores(stages, found, queries, items, until=self.reference)
+        return best_of(deep, self.reference, self.k)
+
+    def _qrels_of(self, start: int, n: int) -> Qrels | None:
+        """Return the judgements of one part, once for all its stages."""
         if not self.metrics:
-            return
-        qrels = self.qrels[self.qrels["query_id"].isin(ids)]
-        if qrels.empty:
+            return None
+        first, last = self.qrel_bounds[[start, start + n]]
+        return Qrels(self.qrels.iloc[first:last]) if last > first else None
+
+    def _measure(self, at: int, out: Batch, qrels: Qrels | None) -> None:
+        """Keep the metrics per query of the order that a stage leaves."""
+        if qrels is None:
             return
         with warnings.catch_warnings():
             # Queries without a relevant document are counted once, for the whole report.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
             result = evaluate_ranking(
-                Qrels(qrels), run, self.metrics, ties="rank", min_relevance=self.min_relevance
+                qrels, out.frame, self.metrics, ties="rank", min_relevance=self.min_relevance
             )
         self.quality[at].append(result.per_query)
 
@@ -361,6 +417,8 @@ class _Tally:
             n_empty=int((self.n_out[-1] == 0).sum()),
             n_timed=timed.n,
             n_unasked=0 if self.judged is None else self.judged.n_other_queries,
+            n_referenced=int((~np.isnan(self.agreement[-1])).sum()),
+            failures=self.failures,
             level=level,
         )
 

@@ -25,6 +25,7 @@ __all__ = [
     "Run",
     "Served",
     "Step",
+    "count_failures",
     "run_stage",
     "serve_batch",
     "slate_of",
@@ -99,7 +100,8 @@ class Served(Result):
         One row a request: first_query, n_queries, ms, late (it took longer than the deadline) and
         what was degraded, such as "mmr skipped, heavy shrunk to 40".
     errors : DataFrame
-        What was raised and met by a fallback: stage, outcome, error, requests.
+        What was raised and met by a fallback, by stage, outcome and type: the first message of
+        each as error, and requests.
     n_queries, n_empty : int
         Queries, and those that ended without a document.
     deadline_ms : float or None
@@ -130,11 +132,12 @@ class Served(Result):
 
     def _note(self) -> str:
         """Say what was left out."""
-        held = "" if self.deadline_ms is None else f" of {self.deadline_ms:g} ms"
+        late = ""
+        if self.deadline_ms is not None:
+            late = f" {self.n_late} later than the deadline of {self.deadline_ms:g} ms,"
         return (
             f"{self.n_queries} queries in {len(self.requests)} requests: {self.n_degraded} "
-            f"degraded, {self.n_late} later than the deadline{held}, {self.n_empty} queries "
-            "without a document."
+            f"degraded,{late} {self.n_empty} queries without a document."
         )
 
     def __str__(self) -> str:
@@ -172,13 +175,17 @@ def serve_batch(
     request = _Request(queries, query_ids, items, deadline_ms)
     batch: Batch | None = None
     steps = []
+    unscored: set[str] = set()  # rankers that were passed by: their columns hold nothing
     for at, stage in enumerate(stages):
         cut = Cut("run")
         left = request.left()
         if left is not None and batch is not None:
-            cuts = plan_cuts(stages[at:], int(batch.lengths.max(initial=0)), left, shed)
-            cut = cuts[0]
+            cut = plan_cuts(stages[at:], int(batch.lengths.max(initial=0)), left, shed)[0]
+        if isinstance(stage, Rank) and unscored.intersection(stage.named_features):
+            cut = Cut("skip")
         step = _step(stage, batch, cut, request)
+        if isinstance(stage, Rank) and step.scored is None:
+            unscored.add(stage.name)
         steps.append(step)
         batch = step.out
     ms = request.elapsed()
@@ -205,7 +212,7 @@ def _step(stage: Stage, batch: Batch | None, cut: Cut, request: _Request) -> Ste
     errors: list[Failure] = []
     scored = None
     if cut.action == "skip" and batch is not None:
-        outcome, out, handled = "skipped", batch.head(stage.k), np.zeros_like(n_in)
+        outcome, out, handled = "skipped", _unscored(stage, batch), np.zeros_like(n_in)
     else:
         if cut.action == "shrink" and batch is not None:
             outcome, given = "shrunk", batch.head(cut.n)
@@ -238,13 +245,17 @@ _Worked = tuple[Batch | None, Batch, list[Failure]]
 
 def _attempt(stage: Stage, batch: Batch | None, request: _Request) -> _Worked:
     """Let the stage work, within its time if it has a limit."""
-    limit = stage.timeout_ms
+    limit = None
+    if stage.timeout_ms is not None:
+        limit = stage.timeout_ms * max(len(request.query_ids), 1)
     left = request.left()
     if left is not None and stage.fallback is not None:
         limit = left if limit is None else min(limit, left)
     if limit is None:
         return _work(stage, batch, request)
-    return _within(max(limit, 0.0), lambda: _work(stage, batch, request), stage.name)
+    if limit <= 0:  # nobody would wait for the result
+        raise StageTimeoutError(f"no time was left for {stage.name!r}")
+    return _within(limit, lambda: _work(stage, batch, request), stage.name)
 
 
 def _work(stage: Stage, batch: Batch | None, request: _Request) -> _Worked:
@@ -288,15 +299,20 @@ def _fall_back(stage: Stage, batch: Batch | None, request: _Request) -> _Worked:
     if stage.fallback == "pass":
         if batch is None:
             raise TypeError(f"stage {stage.name!r} is a source and has nothing to pass on")
-        return None, batch.head(stage.k), []
-    other = stage.fallback if stage.k is None else _at_most(stage.fallback, stage.k)
-    step = _step(other, batch, Cut("run"), request)
-    return step.scored, step.out, list(step.errors)
+        return None, _unscored(stage, batch), []
+    step = _step(stage.fallback, batch, Cut("run"), request)
+    out = step.out.head(stage.k)
+    own = out.columns.get(stage.fallback.name, out.score)
+    known = batch.columns if batch is not None else {}
+    if stage.fallback.name not in known:
+        out = out.without([stage.fallback.name])
+    return step.scored, out.with_column(stage.name, own), list(step.errors)
 
 
-def _at_most(stage: Stage, k: int) -> Stage:
-    """Return a stage that lets no more than `k` through."""
-    return stage if stage.k is not None and stage.k <= k else replace(stage, k=k)
+def _unscored(stage: Stage, batch: Batch) -> Batch:
+    """Return the candidates that a stage passes on as they came, with a column of nothing."""
+    out = batch.head(stage.k)
+    return out.with_column(stage.name, np.full(len(out), np.nan))
 
 
 def _within(limit_ms: float, work: Callable[[], _Worked], name: str) -> _Worked:
@@ -348,11 +364,7 @@ def summarise(
             "degraded": [", ".join(filter(None, map(_said, run.steps))) for run in runs],
         }
     )
-    raised = Counter(error for run in runs for step in run.steps for error in step.errors)
-    errors = pd.DataFrame(
-        [(*error, n) for error, n in raised.items()],
-        columns=["stage", "outcome", "error", "requests"],
-    )
+    errors = count_failures(runs)
     lengths = [run.steps[-1].out.lengths for run in runs]
     return Served(
         slate=slate_of(runs),
@@ -362,6 +374,20 @@ def summarise(
         n_queries=sum(map(len, query_ids)),
         n_empty=sum(int((part == 0).sum()) for part in lengths),
         deadline_ms=deadline_ms,
+    )
+
+
+def count_failures(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return what failed, by stage, outcome and type of error, with the first message of each."""
+    first: dict[tuple[str, str, str], str] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for stage, outcome, message in (e for run in runs for step in run.steps for e in step.errors):
+        key = (stage, outcome, message.partition(":")[0])
+        first.setdefault(key, message)
+        counts[key] += 1
+    return pd.DataFrame(
+        [(*key[:2], first[key], n) for key, n in counts.items()],
+        columns=["stage", "outcome", "error", "requests"],
     )
 
 

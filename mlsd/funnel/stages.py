@@ -59,17 +59,20 @@ class Retrieve(Stage):
 
     def __post_init__(self) -> None:
         """Check what is searched."""
+        Stage.__post_init__(self)
         if not (callable(getattr(self.index, "search", None)) or callable(self.index)):
             raise TypeError(
                 f"index of stage {self.name!r} must have search(queries, k) or be a callable; "
                 f"got {type(self.index).__name__}"
             )
-        Stage.__post_init__(self)
 
     @property
     def n_docs(self) -> int | None:
         """Documents in what is searched, if it says so."""
         return getattr(self.index, "n_docs", None)
+
+    def _made_of(self, given: Any) -> Stage:
+        return _source(f"fallback of {self.name}", given, self.k)
 
     def find(self, queries: pd.DataFrame, query_ids: pd.Index[Any], k: int | None) -> Batch:
         """Return the candidates of every query, the best `k`."""
@@ -175,6 +178,7 @@ class Union(Stage):
 
     def __post_init__(self) -> None:
         """Check the sources and the quotas."""
+        Stage.__post_init__(self)
         sources = tuple(self.sources)
         object.__setattr__(self, "sources", sources)
         if not sources or not all(isinstance(source, Retrieve) for source in sources):
@@ -192,7 +196,20 @@ class Union(Stage):
         quota = sum(check_positive_int(n, f"at_least[{s!r}]") for s, n in self._quotas().items())
         if self.k is not None and quota > self.k:
             raise ValueError(f"at_least of {self.name!r} sums to {quota}, and k is {self.k}")
-        Stage.__post_init__(self)
+        priced = [s.name for s in sources if s.cost is not None or s.latency is not None]
+        if priced:
+            raise ValueError(
+                f"the sources {priced} of {self.name!r} have a cost or latency, which nobody would "
+                "count: give those of all of them to the union, per item that it lets through"
+            )
+
+    def _made_of(self, given: Any) -> Stage:
+        return _source(f"fallback of {self.name}", given, self.k)
+
+    @property
+    def reserved(self) -> int:
+        """Places that sources have for sure."""
+        return sum(self._quotas().values())
 
     def _quotas(self) -> dict[str, int]:
         return dict(self.at_least or {})
@@ -213,10 +230,12 @@ class Union(Stage):
         fuse = reciprocal_rank_fusion if self.fusion == "rrf" else weighted_fusion
         fused = fuse(runs, weights=weights)
         for name, batch in found.items():
-            extra = [c for c in batch.columns if c not in fused.columns]
-            side = batch.frame[["query_id", "doc_id", *extra]]
-            side = side.assign(**{f"rank in {name}": batch.frame["rank"]})
-            fused = fused.merge(side, on=["query_id", "doc_id"], how="left")
+            side = batch.frame.drop(columns="score").rename(columns={"rank": f"rank in {name}"})
+            both = [c for c in side if c in fused and c not in ("query_id", "doc_id")]
+            fused = fused.merge(side, how="left", on=["query_id", "doc_id"], suffixes=("", " new"))
+            for column in both:  # brought by several sources: the first that has it
+                fused[column] = fused[column].where(fused[column].notna(), fused[f"{column} new"])
+            fused = fused.drop(columns=[f"{column} new" for column in both])
         batch = Batch.from_run(fused, query_ids, f"the union {self.name!r}")
         ranks = {name: batch.columns[f"rank in {name}"] for name in found}
         batch = batch.without([f"rank in {name}" for name in found])
@@ -244,9 +263,9 @@ class Rank(Stage):
     scorer : callable or estimator
         With `features`: from features, one row a candidate, to scores, such as ``model.predict``
         of a LightGBM, XGBoost or scikit-learn regressor or ranker. Without: a callable
-        ``(queries, candidates) -> scores``, such as the `score_pairs` of an index. An estimator
-        itself is used through ``predict_proba`` (two classes: the chance of the second) if it has
-        it, else ``predict``.
+        ``(queries, candidates) -> scores``, such as the `score_pairs` of a :class:`BM25`. An
+        estimator itself is used through ``predict_proba`` (two classes: the chance of the second)
+        if it has it, else ``predict``.
     features : callable or sequence of str, optional
         A callable ``(queries, candidates) -> features``; or names of columns, looked for in the
         candidates (where ``"light"`` is the score that stage left), the items and the queries.
@@ -261,7 +280,9 @@ class Rank(Stage):
     there nor on its rank among them. That is what lets `allocate` score once and replay every cut,
     and it is not checked. Equal scores keep the order in which they came in.
     Candidates come with query_id, doc_id, score and rank of the stage before, and a column of
-    scores for each stage so far.
+    scores for each stage so far; if a deadline or a failure had a stage passed by, its column is
+    nan. A ranker whose `features` name that column is then passed by too; one with a callable
+    must take nan, or have a fallback.
 
     Examples
     --------
@@ -280,6 +301,7 @@ class Rank(Stage):
 
     def __post_init__(self) -> None:
         """Check the scorer."""
+        Stage.__post_init__(self)
         if isinstance(self.features, str):
             object.__setattr__(self, "features", [self.features])
         if not (callable(self.scorer) or callable(getattr(self.scorer, "predict", None))):
@@ -296,7 +318,17 @@ class Rank(Stage):
             )
         if self.calibrator is not None and not callable(self.calibrator):
             raise TypeError(f"calibrator of stage {self.name!r} must be callable")
-        Stage.__post_init__(self)
+        model = self.scorer if not callable(self.scorer) else owner
+        if self.features is None and callable(getattr(model, "predict", None)):
+            raise ValueError(
+                f"stage {self.name!r} scores with a model and needs features=: a callable "
+                "(queries, candidates) -> features, or names of columns"
+            )
+
+    @property
+    def named_features(self) -> list[str]:
+        """The columns that it asks for by name."""
+        return [] if self.features is None or callable(self.features) else list(self.features)
 
     def scores(self, queries: pd.DataFrame, batch: Batch, items: pd.DataFrame | None) -> FloatArray:
         """Return the raw score of every candidate."""
@@ -309,7 +341,11 @@ class Rank(Stage):
         else:
             names = list(self.features)
             out = self._predict(lookup_columns(names, queries, batch, items, self.name))
-        scores = as_floats(out, f"what stage {self.name!r} scored")
+        what = f"what stage {self.name!r} scored"
+        given = as_array(out, what) if np.ndim(out) == 2 else out
+        if np.ndim(given) == 2 and given.shape[1] == 1:
+            given = given[:, 0]
+        scores = as_floats(given, what)
         if scores.size != len(batch):
             raise ValueError(
                 f"stage {self.name!r} gave {scores.size} scores for {len(batch)} candidates"
@@ -386,6 +422,7 @@ class Rerank(Stage):
 
     def __post_init__(self) -> None:
         """Check the re-ranker."""
+        Stage.__post_init__(self)
         if not callable(self.reranker):
             raise TypeError(
                 f"reranker of stage {self.name!r} must be callable; "
@@ -393,7 +430,6 @@ class Rerank(Stage):
             )
         given = self.columns
         object.__setattr__(self, "columns", [given] if isinstance(given, str) else list(given))
-        Stage.__post_init__(self)
 
     def reorder(
         self,
@@ -442,6 +478,7 @@ class Filter(Stage):
 
     def __post_init__(self) -> None:
         """Check what decides."""
+        Stage.__post_init__(self)
         if not callable(self.keep) and not (isinstance(self.keep, str) and self.keep):
             raise TypeError(
                 f"keep of stage {self.name!r} must be a callable or the name of a column; "
@@ -449,7 +486,6 @@ class Filter(Stage):
             )
         if self.k is not None:
             raise ValueError(f"stage {self.name!r} is a Filter, which has no k; got {self.k!r}")
-        Stage.__post_init__(self)
 
     def mask(self, queries: pd.DataFrame, batch: Batch, items: pd.DataFrame | None) -> BoolArray:
         """Return which candidates stay."""
@@ -460,6 +496,11 @@ class Filter(Stage):
         else:
             given = lookup_columns([self.keep], queries, batch, items, self.name)[self.keep]
         mask: npt.NDArray[Any] = np.asarray(given)
+        missing = int(pd.isna(given).sum()) if mask.dtype == object else 0
+        if missing:
+            raise ValueError(
+                f"keep of stage {self.name!r} is missing for {missing} of {len(batch)} candidates"
+            )
         if mask.dtype != np.bool_ or mask.shape != (len(batch),):
             raise ValueError(
                 f"keep of stage {self.name!r} must give {len(batch)} booleans; "
@@ -478,7 +519,22 @@ def as_stage(given: Any, name: str, *, source: bool) -> Stage:
     name = own if own.isidentifier() and own not in RUN_COLUMNS else name
     if not source:
         return Rerank(name, given)
-    return Retrieve(name, lambda queries, k: given(queries))
+    return _source(name, given, None)
+
+
+def _source(name: str, search: Any, k: int | None) -> Retrieve:
+    """Return a callable as a source, whether it wants to be told how many or not."""
+    return Retrieve(name, search if _takes(search, "k") else _Uncut(search), k=k)
+
+
+class _Uncut:
+    """A source that is not told how many are wanted: its stage cuts."""
+
+    def __init__(self, search: Callable[[pd.DataFrame], Any]) -> None:
+        self._search = search
+
+    def __call__(self, queries: pd.DataFrame, k: int | None) -> Any:
+        return self._search(queries)
 
 
 def _takes(function: Any, parameter: str) -> bool:

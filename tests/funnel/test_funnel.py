@@ -192,6 +192,22 @@ class TestUnion:
         merged = slates[1].merge(whole, on=["query_id", "doc_id"], suffixes=("", " whole"))
         assert merged.groupby("query_id")["rank whole"].is_monotonic_increasing.all()
 
+    def test_a_column_that_several_sources_bring_is_the_first_that_has_it(self):
+        def with_colour(name, colour):
+            search = self.ranked(name)
+            return lambda queries, k: search(queries, k).assign(colour=colour)
+
+        names = {"light": "red", "heavy": "blue"}
+        sources = [Retrieve(f"{n} source", with_colour(n, c), k=20) for n, c in names.items()]
+        slate = Funnel([Union("both", sources)]).serve(TOY.queries).slate
+        expected = np.where(slate["light source"].notna(), "red", "blue")
+        assert list(slate["colour"]) == list(expected)
+
+    def test_prices_of_its_sources_are_refused(self):
+        sources = [Retrieve("one", TOY.search, k=5, cost=1.0)]
+        with pytest.raises(ValueError, match=r"sources \['one'\] of 'both' have a cost or latency"):
+            Union("both", sources)
+
     def test_a_source_leaves_its_score_and_nan_where_it_found_nothing(self):
         slate = Funnel([Union("both", self.sources(), k=30)]).serve(TOY.queries).slate
         found = self.ranked("heavy")(TOY.queries, 20)
@@ -252,6 +268,18 @@ class TestLearntRankers:
         for scorer in (model, model.predict):
             np.testing.assert_array_equal(self.ranked(scorer), model.predict(self.X))
 
+    def test_one_column_of_scores_is_a_vector(self):
+        model = Ridge().fit(self.X, self.y)
+        for wrap in (lambda y: y[:, None], lambda y: pd.DataFrame({"y": y})):
+            got = self.ranked(lambda X, wrap=wrap: wrap(model.predict(X)))
+            np.testing.assert_array_equal(got, model.predict(self.X))
+
+    def test_a_model_needs_features(self):
+        model = Ridge().fit(self.X, self.y)
+        for scorer in (model, model.predict):
+            with pytest.raises(ValueError, match="scores with a model and needs features="):
+                Rank("learnt", scorer)
+
     def test_a_classifier_is_asked_for_chances(self):
         model = LogisticRegression().fit(self.X, self.y)
         np.testing.assert_array_equal(self.ranked(model), model.predict_proba(self.X)[:, 1])
@@ -293,6 +321,13 @@ def test_calibrate_fits_the_share_of_relevant_documents():
     served = f.serve(TOY.queries).slate
     assert list(served["doc_id"]) == list(TOY.funnel().rank(TOY.queries)["doc_id"])
     assert served["score"].between(0, 1).all()
+    # A ranker that reads what the one before it shows is fitted on just that.
+    reads = Rank("reads", lambda q, c: c["score"] + 1, k=15)
+    g = Funnel([*TOY.stages()[:2], reads]).calibrate(TOY.queries, TOY.qrels)
+    slate = g.serve(TOY.queries).slate
+    assert slate["reads"].between(1, 2).all()
+    relevant = slate.merge(TOY.qrels, on=["query_id", "doc_id"])
+    assert slate["score"].mean() == pytest.approx(len(relevant) / len(slate), rel=1e-9)
     whole = f.with_counts({"heavy": 15}).serve(TOY.queries).slate
     relevant = whole.merge(TOY.qrels, on=["query_id", "doc_id"])
     # Isotonic regression keeps the mean of what it was fitted on.
@@ -364,7 +399,7 @@ def test_queries_find_columns_too():
         (lambda s: s[1:], ValueError, "first stage must be a source.*got 'light', a rank"),
         (lambda s: [s[0], s[0]], ValueError, "'source' is a source and not the first"),
         (lambda s: [s[0], s[1], s[1]], ValueError, r"different names; \['light'\]"),
-        (lambda s: [s[2 - 2], replace_k(s[1], 41)], ValueError, "k of stage 'light' is 41, and"),
+        (lambda s: [s[0], replace_k(s[1], 41)], ValueError, "k of stage 'light' is 41, and"),
     ],
 )
 def test_bad_funnels(make, error, match):
@@ -416,6 +451,15 @@ def test_bad_queries(queries, error, match):
         TOY.funnel().rank(queries)
 
 
+@pytest.mark.parametrize("shed", [["x"], ["source"]])
+def test_shed_names_what_may_be_cut(shed):
+    match = r"those that may be cut are \['light', 'heavy'\]"
+    with pytest.raises(ValueError, match=match):
+        Funnel(TOY.stages(), shed=shed)
+    with pytest.raises(TypeError, match="shed must be a list of names; got 'light'"):
+        Funnel(TOY.stages(), shed="light")
+
+
 def test_no_queries_give_no_rows():
     served = TOY.funnel(filtered=True, reranked=True).serve(TOY.queries.head(0))
     assert (len(served.slate), served.n_queries, served.n_empty) == (0, 0, 0)
@@ -465,10 +509,36 @@ class TestImmutable:
             f.with_latency(3)
         with pytest.raises(KeyError, match="'x' is no stage"):
             f["x"]
+        with pytest.raises(
+            TypeError, match="counts must be a mapping from stage to count; got list"
+        ):
+            f.with_counts([1, 2])
+
+    def test_items_that_change_later_change_nothing(self):
+        items = TOY.items.copy()
+        f = Funnel([TOY.stages()[0], Filter("stock", "stocked")], items=items)
+        before = f.rank(TOY.queries)
+        items["stocked"] = False
+        items.loc[:, "stocked"] = False
+        pd.testing.assert_frame_equal(f.rank(TOY.queries), before)
+        with pytest.raises(ValueError, match="the columns of items must be unique"):
+            Funnel(TOY.stages(), items=pd.concat([TOY.items, TOY.items], axis=1))
 
     def test_survives_pickling(self):
         f = Funnel([Retrieve("words", BM25().fit(["a b", "b"]), k=2)])
         pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(f)).rank(["b"]), f.rank(["b"]))
+        plain = Funnel([one_document, Rank("length", len_of_text, fallback=len_of_text)])
+        pd.testing.assert_frame_equal(
+            pickle.loads(pickle.dumps(plain)).rank(["b"]), plain.rank(["b"])
+        )
+
+
+def one_document(queries):
+    return queries[["query_id"]].assign(doc_id="a")
+
+
+def len_of_text(queries, candidates):
+    return queries["text"].str.len()
 
 
 def test_it_prints_as_a_table_without_empty_columns():
@@ -525,6 +595,23 @@ class TestTrace:
         every = index.search(["red"], 3).set_index("doc_id")["score"]
         assert (t.score, t.threshold) == (every["l"], every.max())
         assert np.isnan(f.trace("red", "unknown").score)
+
+    def test_a_union_tells_where_it_cut(self):
+        both = Union("both", [Retrieve("source", TOY.search, k=60)], k=10)
+        t = Funnel([both]).trace(TOY.queries.iloc[3], TOY.naive((60, 1, 1))["q3"][0][24])
+        assert (t.lost_at, t.scored_by, t.rank, t.n_kept) == ("both", "both", 25, 10)
+        assert t.score == pytest.approx(1 / 85)
+
+    def test_after_calibration_scores_are_still_compared_with_scores(self):
+        f = TOY.funnel((20, 8, 3))
+        for doc in TOY.doc_ids:
+            one, other = (
+                g.trace(TOY.queries.iloc[3], doc) for g in (f, f.calibrate(TOY.queries, TOY.qrels))
+            )
+            assert (one.lost_at, one.rank) == (other.lost_at, other.rank)
+            np.testing.assert_array_equal(
+                [one.score, one.threshold], [other.score, other.threshold]
+            )
 
     def test_bad_queries(self):
         with pytest.raises(ValueError, match="query must be one query; got 12"):

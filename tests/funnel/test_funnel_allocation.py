@@ -85,7 +85,7 @@ def test_where_all_stages_agree_the_cheapest_counts_are_the_frontier_and_the_cho
     toy = Toy(7, 10)
     toy.scores = dict.fromkeys(toy.scores, toy.scores["light"])
     best = allocated(toy.funnel(), toy)
-    assert best.table["recall"].nunique() == 1
+    assert best.table["recall"].min() == best.table["recall"].max()
     assert best.counts == {"source": 5, "light": 5}
     assert len(best.frontier) == 1
 
@@ -135,6 +135,15 @@ def test_the_next_step_is_the_paired_difference():
         assert row.gain == pytest.approx(row.difference / row.cost)
 
 
+def test_other_budgets_are_read_off_the_frontier():
+    f = TOY.funnel()
+    best = allocated(f)
+    for budget in (6, 9, 15, 30, 70):
+        assert best.counts_within(budget) == allocated(f, budget=budget).counts
+    with pytest.raises(ValueError, match="the cost of the cheapest counts; got 1"):
+        best.counts_within(1)
+
+
 def test_the_knee_is_the_cheapest_that_is_nearly_as_good():
     best = allocated(TOY.funnel())
     knee = best.knee(0.9)
@@ -182,6 +191,19 @@ def test_a_union_is_a_source_with_a_count():
     np.testing.assert_allclose(union.table["recall"], plain.table["recall"])
 
 
+def test_a_union_with_quotas_is_replayed_at_its_own_count_alone():
+    sources = [Retrieve("one", TOY.search, k=60)]
+    union = Union("both", sources, k=20, cost=0.01, at_least={"one": 5})
+    f = Funnel([union, *TOY.stages()[1:]])
+    with pytest.raises(ValueError, match=r"give its own alone, grid=\{'both': \(20,\)"):
+        allocated(f)
+    best = allocated(f, grid={"both": (20,), "light": (5, 10)})
+    for row in best.table.itertuples():
+        cut = f.with_counts({"both": row.both, "light": row.light})
+        report = cut.evaluate(TOY.queries, TOY.qrels, n_timed=0)
+        assert row.recall == pytest.approx(report.total["recall"])
+
+
 def test_a_source_that_finds_less_than_asked():
     def few(queries, k):
         run = TOY.search(queries, k)
@@ -222,6 +244,9 @@ def qrels_without_first(toy):
         ({"budget_ms": 5.0}, r"latency of the source and of every Rank \(or with_latency\(report"),
         ({"grid": (0, 5)}, "grid of 'source' must be at least 1; got 0"),
         ({"grid": ()}, "grid of 'source' is empty"),
+        ({"budget": "10"}, "budget must be a number; got '10'"),
+        ({"grid": 50}, "grid must be counts, or counts by stage; got 50"),
+        ({"grid": {"light": 5}}, "grid of 'light' must be counts; got 5"),
         ({"grid": (1, 2)}, "never rise from stage to stage and end at 5 or more"),
         ({"grid": {"heavy": (5,)}}, r"grid names \['heavy'\], and the counts that vary"),
         ({"objective": "fame"}, "objective must be 'recall', 'agreement' or 'ndcg@k'; got 'fame'"),
@@ -231,7 +256,7 @@ def qrels_without_first(toy):
     ],
 )
 def test_bad_options(options, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((TypeError, ValueError), match=match):
         allocated(TOY.funnel(), **options)
 
 

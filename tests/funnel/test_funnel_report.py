@@ -11,7 +11,7 @@ from funnel_data import Toy, turned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsd.funnel import Funnel, Rank, Rerank, Retrieve, Union, stage_report
+from mlsd.funnel import DegradedWarning, Funnel, Rank, Rerank, Retrieve, Union, stage_report
 from mlsd.metrics import Qrels, UndefinedMetricWarning, evaluate_ranking
 
 TOY = Toy(5)
@@ -157,6 +157,22 @@ class TestQueriesLeftOut:
         np.testing.assert_allclose(report.stages["recall"] * 12, whole.stages["recall"] * 11)
         assert report.n_empty == 1
 
+    def test_a_part_that_finds_nothing(self):
+        stages = TOY.stages(COUNTS)
+        source = Retrieve("source", lambda q, k: TOY.search(q[q["row"] < 6], k), k=30, cost=0.01)
+        f = Funnel([source, *stages[1:]])
+        whole, parts = (
+            f.evaluate(TOY.queries, TOY.qrels, metrics=["ndcg@5"], n_timed=0, batch_rows=rows)
+            for rows in (1_000_000, 30)
+        )
+        pd.testing.assert_frame_equal(whole.stages, parts.stages)
+        pd.testing.assert_frame_equal(whole.quality, parts.quality)
+        grid = {"budget": 1e9, "grid": (5, 20)}
+        one, other = (
+            f.allocate(TOY.queries, TOY.qrels, batch_rows=rows, **grid) for rows in (10**6, 20)
+        )
+        pd.testing.assert_frame_equal(one.table, other.table)
+
     def test_qrels_objects_are_taken(self):
         f = TOY.funnel(COUNTS)
         one, other = (
@@ -195,6 +211,60 @@ def test_sources_of_a_union():
         assert row["n_out"] == 6
         assert row["recall"] == pytest.approx(np.mean([len(hits) / 6 for hits, _ in both]))
         assert row["only"] == pytest.approx(np.mean([len(hits - o) / 6 for hits, o in both]))
+
+
+class TestFailuresOnTheWay:
+    @staticmethod
+    def broken(queries, candidates):
+        raise ArithmeticError("no answer")
+
+    def test_are_told(self):
+        f = Funnel([*TOY.stages(COUNTS)[:2], Rank("heavy", self.broken, k=5, fallback="pass")])
+        with pytest.warns(DegradedWarning, match="in part a fallback: 'heavy' ArithmeticError"):
+            report = f.evaluate(TOY.queries, TOY.qrels, n_timed=0)
+        assert report.failures["requests"].tolist() == [1]
+        assert "failed and met by a fallback: heavy." in str(report)
+
+    def test_are_not_what_is_fitted_or_replayed(self):
+        rank = Rank("heavy", self.broken, k=5, cost=1.0, fallback="pass")
+        f = Funnel([*TOY.stages(COUNTS)[:2], rank])
+        with pytest.raises(ArithmeticError):
+            f.calibrate(TOY.queries, TOY.qrels)
+        with pytest.raises(ArithmeticError):
+            f.allocate(TOY.queries, TOY.qrels, budget=1e9, grid=(10, 20))
+
+
+class TestReferenceRuns:
+    def test_that_lack_queries_are_counted(self):
+        run = TOY.funnel((60, 60, 5)).rank(TOY.queries)
+        some = run[run["query_id"].isin(["q1", "q2"])]
+        report = TOY.funnel(COUNTS).evaluate(TOY.queries, reference=some, n_timed=0)
+        alone = TOY.funnel(COUNTS).evaluate(TOY.queries.iloc[1:3], reference=run, n_timed=0)
+        assert report.n_referenced == 2
+        np.testing.assert_allclose(report.stages["agreement"], alone.stages["agreement"])
+
+    def test_with_other_identifiers_are_refused(self):
+        run = TOY.funnel(COUNTS).rank(TOY.queries)
+        f = TOY.funnel(COUNTS)
+        with pytest.raises(TypeError, match="no identifier can match"):
+            f.evaluate(TOY.queries, reference=run.assign(doc_id=range(len(run))), n_timed=0)
+        with pytest.raises(ValueError, match=r"reference lacks the columns \['query_id'\]"):
+            f.evaluate(TOY.queries, reference=run.drop(columns="query_id"), n_timed=0)
+
+
+def test_one_judged_query_has_no_interval_and_prints():
+    report = TOY.funnel(COUNTS).evaluate(TOY.queries.head(1), TOY.qrels, n_timed=0)
+    assert np.isnan(report.total["recall_lower"])
+    assert "final recall" in str(report)
+    assert "nan" not in report._note()
+    best = TOY.funnel(COUNTS).allocate(TOY.queries.head(1), TOY.qrels, budget=1e9, grid=(20,))
+    assert "nan to nan" not in str(best)
+
+
+def test_a_union_whose_quotas_leave_little_room_is_timed():
+    one = Retrieve("one", TOY.search, k=60)
+    f = Funnel([Union("both", [one], k=10, at_least={"one": 9})])
+    assert f.evaluate(TOY.queries, TOY.qrels, n_timed=2).n_timed == 2
 
 
 class TestClock:

@@ -12,7 +12,7 @@ from funnel_data import Toy, turned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsd.funnel import DegradedWarning, Funnel, Rank, Rerank, Retrieve, Union
+from mlsd.funnel import DegradedWarning, Filter, Funnel, Rank, Rerank, Retrieve, Union
 from mlsd.funnel._deadline import Cut, plan_cuts, predicted_ms
 
 TOY = Toy(3, 6)
@@ -186,13 +186,23 @@ class TestFallback:
 
     def test_one_source_of_a_union_may_fail(self):
         bad = Retrieve("bad", down, k=5, fallback="empty")
-        union = Union("both", [TOY.stages()[0], bad], k=10)
+        union = Union("both", [Retrieve("source", TOY.search, k=40), bad], k=10)
         served = Funnel([union]).serve(TOY.queries)
         alone = Funnel(TOY.stages()[:1]).with_counts({"source": 10}).rank(TOY.queries)
         assert list(served.slate["doc_id"]) == list(alone["doc_id"])
         assert served.slate["bad"].isna().all()
         assert served.errors["stage"].tolist() == ["bad"]
         assert served.requests["degraded"][0] == "bad failed"
+
+    def test_errors_are_counted_by_type(self):
+        def numbered(queries, candidates):
+            raise Down(f"answer {queries['query_id'][0]}")
+
+        f = Funnel([*TOY.stages()[:2], Rank("heavy", numbered, k=5, fallback="pass")])
+        errors = f.serve(TOY.queries, deadline_ms=60_000).errors
+        assert errors.to_dict("records") == [
+            {"stage": "heavy", "outcome": "failed", "error": "Down: answer q0", "requests": 6}
+        ]
 
     def test_each_request_is_counted(self):
         calls = iter(range(100))
@@ -207,6 +217,53 @@ class TestFallback:
         row = served.stages.set_index("stage").loc["heavy"]
         assert (row["full"], row["failed"], row["requests"]) == (3, 3, 6)
         assert served.errors["requests"].tolist() == [3]
+
+
+NEVER = {"light": {"latency": (0, 1e6)}}  # a light ranker that does not fit any deadline
+
+
+class TestColumnsOfStagesThatDidNotScore:
+    def test_are_nan_after_a_stage_that_was_passed_by(self):
+        served = TOY.funnel(**NEVER).serve(TOY.queries, deadline_ms=60_000)
+        assert served.slate["light"].isna().all()
+        assert served.slate["heavy"].notna().all()
+
+    def test_are_nan_after_a_failure_that_was_passed(self):
+        f = Funnel([*TOY.stages()[:2], Rank("heavy", down, k=5, fallback="pass")])
+        assert f.serve(TOY.queries).slate["heavy"].isna().all()
+
+    def test_hold_the_scores_of_the_fallback(self):
+        spare = Rank("spare", TOY.scorer("light"))
+        f = Funnel([TOY.stages()[0], Rank("heavy", down, k=5, fallback=spare)])
+        slate = f.serve(TOY.queries).slate
+        assert "spare" not in slate
+        np.testing.assert_array_equal(slate["heavy"], slate["score"])
+
+    def test_a_ranker_that_names_one_is_passed_by_too(self):
+        both = Rank("both", lambda X: X.sum(axis=1), k=5, features=["source", "light"])
+        stages = TOY.stages(light=NEVER["light"])[:2]
+        served = Funnel([*stages, both]).serve(TOY.queries, deadline_ms=60_000)
+        assert list(served.stages["skipped"]) == [0, 6, 6]
+        failing = Rank("light", down, k=15, fallback="pass")
+        served = Funnel([stages[0], failing, both]).serve(TOY.queries)
+        assert list(served.stages["failed"]) == [0, 1, 0]
+        assert list(served.stages["skipped"]) == [0, 0, 1]
+
+    def test_a_callable_takes_the_place_of_its_own_kind(self):
+        plain = TOY.funnel().rank(TOY.queries)
+        rank = Rank("heavy", down, k=5, fallback=TOY.scorer("heavy"))
+        filtered = Filter("all", down, fallback=lambda q, c: np.ones(len(c), bool))
+        for search in (TOY.search, lambda queries: TOY.search(queries, 40)):
+            source = Retrieve("source", down, k=40, fallback=search)
+            served = Funnel([source, filtered, TOY.stages()[1], rank]).serve(TOY.queries)
+            assert list(served.slate["doc_id"]) == list(plain["doc_id"])
+            assert list(served.stages["failed"]) == [1, 1, 0, 1]
+
+    def test_a_filter_may_stand_in_for_a_ranker_with_a_count(self):
+        keep = Filter("keep", lambda q, c: np.ones(len(c), bool))
+        rank = Rank("heavy", down, k=5, fallback=keep)
+        slate = Funnel([*TOY.stages()[:2], rank]).serve(TOY.queries).slate
+        assert (slate.groupby("query_id").size() == 5).all()
 
 
 class TestTimeout:
@@ -224,7 +281,8 @@ class TestTimeout:
         release.set()
         assert waited < 20, "it did not wait for the stage"
         assert list(served.stages["timed_out"]) == [0, 0, 1]
-        assert "gave up on 'heavy' after 20 ms" in served.errors["error"][0]
+        # Six queries go through together and have six times as long.
+        assert "gave up on 'heavy' after 120 ms" in served.errors["error"][0]
 
     def test_the_deadline_stops_a_stage_with_a_fallback(self):
         release = threading.Event()
@@ -236,8 +294,16 @@ class TestTimeout:
         rank = Rank("heavy", slow, k=5, fallback="pass")
         served = Funnel([*TOY.stages()[:2], rank]).serve(TOY.queries.head(1), deadline_ms=300)
         release.set()
+        assert "gave up on 'heavy'" in served.errors["error"][0]
         assert served.stages["timed_out"].tolist() == [0, 0, 1]
         assert served.requests["ms"][0] < 20_000
+
+    def test_nothing_begins_when_no_time_is_left(self):
+        began = []
+        rank = Rank("heavy", lambda q, c: began.append(1), k=5, fallback="pass", when_late="run")
+        served = Funnel([*TOY.stages()[:2], rank]).serve(TOY.queries.head(1), deadline_ms=GONE)
+        assert (began, served.stages["timed_out"].tolist()) == ([], [0, 0, 1])
+        assert "no time was left for 'heavy'" in served.errors["error"][0]
 
     def test_a_quick_stage_is_not_disturbed(self):
         quick = {"heavy": {"timeout_ms": 60_000, "fallback": "pass"}}
@@ -252,9 +318,7 @@ class TestTimeout:
 
 def test_a_served_result_prints_and_turns_into_plain_values():
     served = TOY.funnel().serve(TOY.queries)
-    assert "6 queries in 1 requests: 0 degraded, 0 later than the deadline, 0 queries" in str(
-        served
-    )
+    assert "6 queries in 1 requests: 0 degraded, 0 queries without a document." in str(served)
     assert "<table" in served._repr_html_()
     assert served.to_dict()["n_queries"] == 6
     pd.testing.assert_frame_equal(served.to_frame(), served.stages)
