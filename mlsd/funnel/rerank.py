@@ -283,14 +283,16 @@ def _lazy(
         size = n if wide else min(_HEAD * look, n)
         likely = 0 if wide else min(3 * look // 2, size)
         head, outside = _highest(bound, size, likely)
-        scaled = vectors.take(head, axis=0) * scale[head, None]
+        scaled = vectors.take(head, axis=0)
+        scaled *= scale[head, None]
         best, seen = _propose(value[head], bound[head], scaled, look, likely)
         steps = np.arange(look)
         lead = seen[steps, best]
         close = seen >= (lead - slack)[:, None]
         close[steps, best] = False
-        doubtful = np.flatnonzero(close.any(axis=1) | (lead <= outside + slack))
-        sure = int(doubtful[0]) if doubtful.size else look
+        sure = look
+        if np.count_nonzero(close) or lead[-1] <= outside + slack:  # leads never increase
+            sure = int((close.any(axis=1) | (lead <= outside + slack)).argmax())
         if not sure:
             return None
         # A head that is soon exhausted was chosen by loose bounds: tighten them by picks from all.
@@ -320,7 +322,8 @@ def _propose(
     The inner product of two rows of `scaled` is the penalty of one for the other. Those of the
     first `n_likely` rows are computed at once, the others when such a row is picked.
     """
-    after = value - scaled[:n_likely] @ scaled.T
+    after = scaled[:n_likely] @ scaled.T
+    np.subtract(value, after, out=after)
     seen = np.empty((k, now.size))
     seen[0] = now
     now = seen[0]

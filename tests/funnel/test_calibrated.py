@@ -74,6 +74,19 @@ def test_logistic_against_scikit_learn(weighted, shift, scale):
     np.testing.assert_allclose(found(shift + scale * asked), expected, rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("far", [1e3, 1e8])
+def test_logistic_is_not_thrown_by_one_score_far_away(far):
+    score, label = clicks(np.random.default_rng(10), 5000)
+    found = ScoreCalibrator("logistic").fit(np.append(score, far), np.append(label, True))
+    expected = ScoreCalibrator("logistic").fit(score, label)
+    np.testing.assert_allclose(found(score), expected(score), rtol=0, atol=1e-7)
+
+
+def test_logistic_without_a_slope_has_one_value():
+    found = logistic(scale=1e-3, slope=0.0)
+    np.testing.assert_array_equal(found([-1e308, 0, 1e308]), 0.5)
+
+
 def test_logistic_of_highest_likelihood_keeps_the_sums():
     score, label = clicks(np.random.default_rng(3), 5000)
     found = ScoreCalibrator("logistic").fit(score, label)(score)
@@ -179,8 +192,9 @@ def test_one_score_for_all_gives_the_rate(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_that_say_nothing_give_the_rate(method):
     # The means are equal, but for rounding in the second.
-    for same in ([0, 0.1], [0.1, 0.7, 0.2, 0.3]):
-        found = ScoreCalibrator(method).fit(same + same[::-1], [0] * len(same) + [1] * len(same))
+    for negative, positive in (([0, 0.1], [0.1, 0]), ([0.3, 0.2, 0.4, 0.8], [0.8, 0.2, 0.3, 0.4])):
+        label = np.repeat([0, 1], len(negative))
+        found = ScoreCalibrator(method).fit(negative + positive, label)
         np.testing.assert_allclose(found([-1e308, 0, 0.15, 1e308]), 0.5, rtol=1e-12)
 
 
@@ -196,13 +210,12 @@ def test_isotonic_judges_by_order_not_by_distance():
 
 
 def test_isotonic_does_not_overshoot_a_corner():
-    # 1.5 units in the last place below, and an odd number of them above: the sum rounds upwards.
+    # Below the corner by less than its distance to the other can tell; and of these levels the
+    # lower and the difference add up to more than the upper.
     unit = 2.0**-53
-    found = ScoreCalibrator.from_dict(
-        {"method": "isotonic", "keep_rate": 1, "score": [0, 1], "level": [1.5 * unit, 0.5 + unit]}
-    )
-    just_below, at = found([np.nextafter(1, 0), 1])
-    assert just_below <= at == 0.5 + unit
+    found = stored(score=[-1, 2.0**-60], level=[3.5 * unit, 0.5 + 3999 * unit])
+    below, at = found([0, 2.0**-60])
+    assert below <= at == 0.5 + 3999 * unit
 
 
 def test_kinds_of_input():

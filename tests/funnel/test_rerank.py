@@ -267,6 +267,10 @@ def request(rng, n, d, kind):
     vectors = rng.normal(size=(n, d))
     if kind == "clustered":
         vectors = 0.5 * vectors + 2 * rng.normal(size=(12, d))[rng.integers(12, size=n)]
+    elif kind == "twins":  # ties among the first picks, and none later
+        first, twins = np.split(rng.permutation(n)[: n // 20 * 2], 2)
+        vectors[twins], relevance[first] = vectors[first], 2 + np.arange(first.size) / n
+        relevance[twins] = relevance[first]
     elif kind == "doubled":
         # Equal ones tie. Unlike ones with equal twins on the slate would too, but for rounding,
         # if they were equally relevant or relevance did not count.
@@ -279,7 +283,7 @@ def request(rng, n, d, kind):
     ("kind", "trade_off"),
     [
         *itertools.product(["plain", "skewed", "clustered"], [0.0, 0.2, 0.5, 0.7, 0.95, 1.0]),
-        *itertools.product(["doubled"], [0.2, 0.5, 0.7, 0.95, 1.0]),
+        *itertools.product(["doubled", "twins"], [0.2, 0.5, 0.7, 0.95, 1.0]),
     ],
 )
 @pytest.mark.parametrize(("n", "k"), [(1, 3), (40, 40), (500, 10), (700, 150)])
@@ -295,13 +299,13 @@ def test_mmr_against_the_similarity_matrix(kind, trade_off, n, k):
 @pytest.mark.parametrize(
     "limits", [{"_LOOK": 5}, {"_HEAD": 1}, {"_LOOK": 3, "_HEAD": 2}, {"_WORK": 1}, {"_WORK": 2000}]
 )
-@pytest.mark.parametrize("kind", ["plain", "clustered"])
+@pytest.mark.parametrize("kind", ["plain", "clustered", "doubled", "twins"])
 def test_where_it_looks_changes_no_pick(limits, kind, monkeypatch):
     relevance, vectors = request(np.random.default_rng(5), 400, 8, kind)
-    expected, worth = mmr(relevance, vectors, 60, trade_off=0.4)
+    expected, worth = by_matrix(relevance, vectors, 0.4, 200)
     for name, value in limits.items():
         monkeypatch.setattr(mlsd.funnel.rerank, name, value)
-    positions, values = mmr(relevance, vectors, 60, trade_off=0.4)
+    positions, values = mmr(relevance, vectors, 200, trade_off=0.4)
     np.testing.assert_array_equal(positions, expected)
     np.testing.assert_allclose(values, worth, rtol=0, atol=1e-14)
 
