@@ -67,6 +67,8 @@ bench-record: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/ranking.py --json benchmarks/results/ranking.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/binary.py --json benchmarks/results/binary.json
 	OMP_NUM_THREADS=1 NPY_DISABLE_CPU_FEATURES=X86_V4 $(PY) benchmarks/binary.py --json benchmarks/results/binary_avx2.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/retrieval.py --json benchmarks/results/retrieval.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/funnel.py --json benchmarks/results/funnel.json
 
 # The finished pages in a real browser: for CI, which has one.
 browser: book

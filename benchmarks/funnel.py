@@ -365,7 +365,17 @@ def main() -> None:
             "machine": machine(),
             "retail": details,
         }
-        Path(options.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(known(content), indent=1, allow_nan=False)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+
+
+def known(value: Any) -> Any:
+    """Return nested values with None for what is not a number: JSON has no nan."""
+    if isinstance(value, dict):
+        return {name: known(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [known(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 if __name__ == "__main__":

@@ -1,24 +1,20 @@
-"""What the sources share: events, queries, histories, and sparse products in batches."""
+"""What the sources share: events, queries, histories and times."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mlsd._inputs import as_pandas
 from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_columns
 from mlsd.funnel._runs import as_ids, check_same_kind, positions
-
-# Entries of a product held at once: with what ranks them, about 200 MB.
-_BATCH = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +147,6 @@ def incidence(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> Any:
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
-
-
-def row_batches(sizes: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Cut rows into ranges whose sizes add up to at most `_BATCH` (or that are one row)."""
-    done = np.append(0, np.cumsum(sizes, dtype=np.int64))
-    start = 0
-    while start < sizes.size:
-        stop = int(np.searchsorted(done, done[start] + _BATCH, side="right")) - 1
-        stop = max(stop, start + 1)
-        yield start, stop
-        start = stop
-
-
-def product_sizes(left: Any, right: Any) -> IntArray:
-    """Return how many entries every row of the sparse product `left @ right` has at most."""
-    touched = np.append(0, np.cumsum(np.diff(right.indptr)[left.indices], dtype=np.int64))
-    sizes: IntArray = np.minimum(np.diff(touched[left.indptr]), right.shape[1])
-    return sizes
 
 
 def check_half_life(value: Any) -> pd.Timedelta:

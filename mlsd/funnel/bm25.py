@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,19 +16,21 @@ from mlsd._validation import check_choice, check_columns, check_positive_int
 from mlsd.funnel._runs import (
     RUN_COLUMNS,
     as_ids,
-    order_within,
     positions,
     rank_within,
     read_queries,
     run_frame,
 )
+from mlsd.funnel._sparse import entries, row_batches, top_of_rows
 from mlsd.funnel._text import tokenize
+from mlsd.funnel.topk import top_k
 
 __all__ = ["BM25"]
 
 Analyzer = Callable[[str], list[str]]
 
-# Postings scored at once: 12 bytes each, so a batch of queries needs about 50 MB.
+# Postings scored at once (12 bytes each), or numbers of a table (8 bytes): a batch of queries needs
+# up to 50 MB.
 _BATCH = 4_000_000
 
 
@@ -240,14 +242,22 @@ class BM25:
         k = check_positive_int(k, "k")
         query_ids, asked = read_queries(queries)
         matrix = self._query_matrix(asked)
-        parts = []
-        for start, stop in self._batches(matrix):
-            scores = matrix[start:stop] @ self._impacts
-            rows, columns, values = _top_of_rows(scores, k)
-            parts.append((rows + start, columns, values))
-        if not parts:
-            parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        n_terms = np.diff(matrix.indptr).astype(np.int64)
+        touched = self._touched(matrix)
+        # Adding up whole rows costs a sixteenth of adding up postings; a row of scores comes to it.
+        crowded = 16 * touched > self.n_docs * (n_terms + 2)
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        for best_of, chosen, numbers in (
+            (self._best_of_few, np.flatnonzero(~crowded), touched),
+            (self._best_of_all, np.flatnonzero(crowded), self.n_docs * (n_terms + 1)),
+        ):
+            for start, stop in row_batches(numbers[chosen], _BATCH):
+                part = chosen[start:stop]
+                rows, columns, values = best_of(matrix[part], k)
+                parts.append((part[rows], columns, values))
         rows, columns, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(rows, kind="stable")
+        rows, columns, values = rows[order], columns[order], values[order]
         return run_frame(query_ids, rows, self.doc_ids, columns, values, rank_within(rows))[
             RUN_COLUMNS
         ]
@@ -300,7 +310,7 @@ class BM25:
         pair = np.repeat(np.arange(len(pairs)), n_terms)
         first = np.cumsum(n_terms) - n_terms
         at = np.arange(pair.size) - np.repeat(first - matrix.indptr[query], n_terms)
-        impact = _lookup(self._impacts, matrix.indices[at], doc[pair])
+        impact = entries(self._impacts, matrix.indices[at], doc[pair])
         total = np.bincount(pair, weights=matrix.data[at] * impact, minlength=len(pairs))
         return pd.Series(total, index=pairs.index, name="score", dtype=np.float64)
 
@@ -341,16 +351,29 @@ class BM25:
         matrix.sort_indices()
         return matrix
 
-    def _batches(self, matrix: Any) -> Iterator[tuple[int, int]]:
-        """Cut the queries into ranges that touch at most `_BATCH` postings (or are one query)."""
-        touched = np.append(0, np.cumsum(np.diff(self._impacts.indptr)[matrix.indices]))
-        done = touched[matrix.indptr]
-        start = 0
-        while start < matrix.shape[0]:
-            stop = int(np.searchsorted(done, done[start] + _BATCH, side="right")) - 1
-            stop = max(stop, start + 1)
-            yield start, stop
-            start = stop
+    def _touched(self, matrix: Any) -> IntArray:
+        """Return how many postings the terms of every query have."""
+        df = np.diff(self._impacts.indptr).astype(np.int64)
+        done = np.append(0, np.cumsum(df[matrix.indices]))
+        postings: IntArray = np.diff(done[matrix.indptr])
+        return postings
+
+    def _best_of_few(self, matrix: Any, k: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return row, column and score of the best, by way of the documents that share a term."""
+        return top_of_rows(matrix @ self._impacts, k)
+
+    def _best_of_all(self, matrix: Any, k: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return the same by way of a score for every document.
+
+        Terms are added in the order in which a sparse product adds them, so scores are the same.
+        """
+        from scipy.sparse import csr_array
+
+        used, at = np.unique(matrix.indices, return_inverse=True)
+        weights = csr_array((matrix.data, at, matrix.indptr), shape=(matrix.shape[0], used.size))
+        columns, values = top_k(weights @ self._impacts[used].toarray(), k)
+        rows, places = np.nonzero(values > 0)
+        return rows, columns[rows, places], values[rows, places]
 
 
 def _check_texts(texts: Any) -> list[str]:
@@ -376,38 +399,3 @@ def _idf(df: npt.NDArray[Any], n_docs: int, variant: str) -> FloatArray:
         return np.log(n_docs / df)
     odds = (n_docs - df + 0.5) / (df + 0.5)
     return np.log1p(odds) if variant == "lucene" else np.log(np.maximum(odds, 1.0))
-
-
-def _top_of_rows(scores: Any, k: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return row, column and value of the `k` highest entries of every row, best first.
-
-    Only stored entries are looked at. Rows longer than `k` are padded among rows of like length
-    (at most twice their size) and partitioned together, which gives each its k-th value; what is
-    left to sort is `k` a row, and the ties at the cut.
-    """
-    lengths = np.diff(scores.indptr).astype(np.int64)
-    cut = np.full(lengths.size, -np.inf)
-    size_class = np.where(lengths > k, np.frexp(lengths)[1], 0)
-    for which in np.unique(size_class[size_class > 0]):
-        chosen = size_class == which
-        width = int(lengths[chosen].max())
-        padded = np.full((int(chosen.sum()), width), -np.inf)
-        padded[np.arange(width) < lengths[chosen, None]] = scores.data[np.repeat(chosen, lengths)]
-        padded.partition(width - k, axis=1)
-        cut[chosen] = padded[:, width - k]
-    kept = np.flatnonzero(scores.data >= np.repeat(cut, lengths))
-    row = np.searchsorted(scores.indptr, kept, side="right") - 1
-    column = scores.indices[kept].astype(np.int64)
-    value = scores.data[kept]
-    order = order_within(row, value, column)
-    row = row[order]
-    top = rank_within(row) <= k
-    return row[top], column[order][top], value[order][top]
-
-
-def _lookup(matrix: Any, rows: npt.NDArray[Any], columns: IntArray) -> FloatArray:
-    """Return `matrix[rows, columns]` as an array; entries not stored are 0."""
-    if not rows.size:
-        return np.zeros(0)
-    found = matrix[rows, columns]
-    return np.asarray(found.toarray() if hasattr(found, "toarray") else found).reshape(-1)

@@ -16,17 +16,17 @@ from mlsd.funnel._histories import (
     fitted,
     incidence,
     numbered,
-    product_sizes,
     read_events,
     read_pairs,
     read_query_ids,
-    row_batches,
 )
 from mlsd.funnel._runs import rank_within, run_frame
-from mlsd.funnel.bm25 import _top_of_rows
+from mlsd.funnel._sparse import product_sizes, row_batches, top_of_rows
 
 __all__ = ["CoOccurrence"]
 
+# Entries of a product held at once: with what ranks them, about 200 MB.
+_BATCH = 4_000_000
 # Share of the pairs that are alike from which on the similarities are stored in full.
 _FULL = 0.25
 _SIMILARITIES: dict[str, Callable[..., Any]] = {
@@ -213,8 +213,8 @@ class CoOccurrence:
         asked = np.flatnonzero(np.diff(read.seen.indptr))
         seen = read.seen[asked]
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-        for start, stop in row_batches(self._sizes(seen)):
-            rows, columns, values = _top_of_rows(self._scores(seen[start:stop]), k)
+        for start, stop in row_batches(self._sizes(seen), _BATCH):
+            rows, columns, values = top_of_rows(self._scores(seen[start:stop]), k)
             real = values > 0  # the others have nothing in common, or are seen
             parts.append((asked[rows[real] + start], columns[real], values[real]))
         rows, columns, values = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -252,7 +252,7 @@ class CoOccurrence:
         order = np.argsort(row, kind="stable")
         seen = read.seen[asked]
         score = np.zeros(len(pairs))
-        for start, stop in row_batches(self._sizes(seen)):
+        for start, stop in row_batches(self._sizes(seen), _BATCH):
             scores = self._scores(seen[start:stop])
             scores.sort_indices()  # or every look-up would read its whole row
             at = order[slice(*np.searchsorted(row[order], [start, stop]))]
@@ -288,7 +288,7 @@ class CoOccurrence:
         held_by = holds.T.tocsr()
         n_holding = np.diff(held_by.indptr).astype(np.float64)
         parts = []
-        for start, stop in row_batches(product_sizes(held_by, holds)):
+        for start, stop in row_batches(product_sizes(held_by, holds), _BATCH):
             both = (held_by[start:stop] @ holds).tocoo()
             row, column = both.row.astype(np.int64) + start, both.col.astype(np.int64)
             kept = (both.data >= self.min_count) & (row != column)
@@ -298,7 +298,7 @@ class CoOccurrence:
             )
             if self.n_neighbours is not None:
                 part = coo_array((value, (row - start, column)), shape=(stop - start, n_docs))
-                row, column, value = _top_of_rows(part.tocsr(), self.n_neighbours)
+                row, column, value = top_of_rows(part.tocsr(), self.n_neighbours)
                 row += start
             parts.append((row.astype(np.int32), column.astype(np.int32), value))
         if self.exclude_seen:

@@ -11,12 +11,16 @@ import pandas as pd
 from mlsd._types import FloatArray, IntArray
 from mlsd._validation import check_choice, check_columns, check_positive_int
 from mlsd.funnel._runs import as_ids, dot_rows, positions, rank_within, run_frame
+from mlsd.funnel.topk import high_part, places_in, spread, top_k, words_above
 
 __all__ = ["DenseIndex"]
 
 Float32Array = npt.NDArray[np.float32]
 
 _QUERIES_AT_ONCE = 128
+_SAMPLE = 16_384
+# Products compared in one stretch with the floors of their queries.
+_ROW_LENGTH = 4096
 # Numbers held at once in float64 when vectors are brought to length 1: 8 MB.
 _ROW_NUMBERS = 1_048_576
 # Numbers held at once when pairs are scored in float64: 1 MB a side, to stay in cache.
@@ -36,9 +40,9 @@ class DenseIndex:
     metric : {"cosine", "dot"}, default "cosine"
         The score, higher being nearer: the cosine, in [-1, 1], or the inner product.
     block_size : int, default 16384
-        Documents compared at once, with up to 128 queries. The working memory is about three
-        times `512 * block_size` bytes (8 MB by default), however large the collection, and
-        some 100 bytes for each of the `128 * k` results.
+        Documents compared at once, with up to 128 queries. Their working memory is about
+        `1024 * block_size` bytes (17 MB by default), however large the collection, and 100 to 200
+        bytes for each of their `128 * k` results.
 
     Attributes
     ----------
@@ -49,6 +53,11 @@ class DenseIndex:
 
     Notes
     -----
+    Beside the matrix products a search costs little. The products of each query with a sample of
+    documents tell above which product a little more than `k` documents are to be expected, and
+    only those are kept. Should there be fewer, the query is searched once more, from what at
+    least `k` documents of the sample reach.
+
     Ties go to the document that came first in `fit`. The margin is the a priori error bound of
     an inner product of `d` terms in any order of summation, `d u / (1 - d u) |x| |y|` with
     `u = 2**-24`. For the cosine, vectors are brought to length 1 in float64, whatever their scale,
@@ -94,7 +103,7 @@ class DenseIndex:
     def vectors(self) -> Float32Array:
         """What is compared: float32 (n_docs, n_dims), of length 1 when the metric is the cosine."""
         if self._vectors is None:
-            raise ValueError("this DenseIndex has no vectors: call fit first")
+            raise ValueError(f"this {type(self).__name__} has no vectors: call fit first")
         return self._vectors
 
     def fit(self, vectors: Any, doc_ids: Any = None) -> Self:
@@ -247,20 +256,33 @@ class DenseIndex:
         scores = np.empty((len(queries), k))
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             part = queries[start : start + _QUERIES_AT_ONCE]
-            row, doc, _ = self._candidates(part, k)
+            row, doc = self._candidates(part, k)
             best, score = self._best(part, row, doc, k)
             found[start : start + len(part)] = doc[best]
             scores[start : start + len(part)] = score
         return found, scores
 
-    def _candidates(self, queries: Float32Array, k: int) -> tuple[IntArray, IntArray, Float32Array]:
-        """Return rows, documents and products that hold the true `k` best of every row.
+    def _candidates(self, queries: Float32Array, k: int) -> tuple[IntArray, IntArray]:
+        """Return rows and documents that hold the true `k` best of every row.
 
-        A running floor, the k-th best product so far less twice its error bound, lets only few
-        products of every further block through. Documents ascend within a row.
+        Documents ascend within a row.
         """
-        vectors = self.vectors
-        n_docs, n_dims = vectors.shape
+        margin = self._margin(queries)
+        likely, certain = self._floors(queries, margin, k)
+        rows, docs, kth = self._scan(queries, margin, likely, k)
+        # Unless the k-th best is above the floor by the margin, a better one may be below.
+        unsure = _floor(kth, margin) < likely
+        if unsure.any():
+            kept = ~unsure[rows]
+            again = np.flatnonzero(unsure)
+            more, more_docs, _ = self._scan(queries[again], margin[again], certain[again], k)
+            rows = np.concatenate((rows[kept], again[more]))
+            docs = np.concatenate((docs[kept], more_docs))
+        return rows, docs
+
+    def _margin(self, queries: Float32Array) -> FloatArray:
+        """Return twice the error bound of a float32 product with each query."""
+        n_dims = queries.shape[1]
         unit = n_dims * 2.0**-24
         if unit >= 0.5:
             raise ValueError(f"vectors of {n_dims} dimensions are too long for float32 products")
@@ -268,44 +290,87 @@ class DenseIndex:
         if reach.max(initial=0.0) >= np.finfo(np.float32).max:
             raise ValueError("the inner products of X and the index overflow float32")
         # Plus the least normal number: products that underflow lose at most that.
-        margin = 2 * (unit / (1 - unit) * reach + n_dims * float(np.finfo(np.float32).tiny))
-        rows = np.zeros(0, dtype=np.int64)
-        docs = np.zeros(0, dtype=np.int64)
+        bound: FloatArray = unit / (1 - unit) * reach + n_dims * float(np.finfo(np.float32).tiny)
+        return 2 * bound
+
+    def _floors(
+        self, queries: Float32Array, margin: FloatArray, k: int
+    ) -> tuple[Float32Array, Float32Array]:
+        """Return what the `k` best products of every row exceed: most likely, and certainly.
+
+        Both come from a sample of documents: the rank at which a little more than `k` of all are
+        expected above, and rank `k`.
+        """
+        vectors = self.vectors
+        n_docs = len(vectors)
+        size = max(2 * k, min(_SAMPLE, n_docs // 64))
+        if 4 * size > n_docs:  # the sample would be most of the work
+            nothing = np.full(len(queries), -np.inf, dtype=np.float32)
+            return nothing, nothing
+        products = queries @ vectors[spread(n_docs, size)].T
+        best = np.sort(high_part(products, k), axis=1)
+        expected = k * size / n_docs
+        rank = min(int(expected + 3 * expected**0.5) + 2, k)
+        return _floor(best[:, k - rank], margin), _floor(best[:, 0], margin)
+
+    def _scan(
+        self, queries: Float32Array, margin: FloatArray, floor: Float32Array, k: int
+    ) -> tuple[IntArray, IntArray, Float32Array]:
+        """Return rows and documents of the products above the floor, and the k-th best product.
+
+        That is -inf for rows with fewer. As soon as there are many, the k-th best so far, less
+        the margin, raises the floor. Documents ascend.
+        """
+        vectors, m = self.vectors, len(queries)
+        # A comparison runs along a row of a table, so the rows of products are joined to long ones.
+        joined = max(1, _ROW_LENGTH // m)
+        longest = min(self.block_size, len(vectors))
+        buffer = np.empty((-(-longest // joined) * joined, m), dtype=np.float32)
+        rows = docs = np.zeros(0, dtype=np.int64)
         near = np.zeros(0, dtype=np.float32)
-        floor = np.full(len(queries), -np.inf, dtype=np.float32)
-        enough = k * len(queries)
-        for start in range(0, n_docs, self.block_size):
-            products = queries @ vectors[start : start + self.block_size].T
-            if start == 0 and products.shape[1] > k:
-                floor = _floor(np.partition(products, -k, axis=1)[:, -k], margin)
-            flat = np.flatnonzero(products >= floor[:, None])
-            row, column = np.divmod(flat, products.shape[1])
-            rows = np.concatenate((rows, row))
-            docs = np.concatenate((docs, column + start))
-            near = np.concatenate((near, products.ravel()[flat]))
-            seen = start + products.shape[1]
-            if seen <= k or rows.size <= 1.5 * enough:
+        parts = [(rows, docs, near)]
+        enough, pending = k * m, 0
+        for start in range(0, len(vectors), self.block_size):
+            block = vectors[start : start + self.block_size]
+            table = buffer[: -(-len(block) // joined) * joined]
+            np.matmul(block, queries.T, out=table[: len(block)])
+            table[len(block) :] = -np.inf
+            if start == 0 and k < len(block) and np.isneginf(floor[0]):
+                floor = _floor(high_part(np.ascontiguousarray(table.T), k)[:, 0], margin)
+            floors = np.tile(floor, joined)
+            at = places_in(*words_above(table.reshape(-1, floors.size), floors))
+            doc = at // m
+            parts.append((at - m * doc, doc + start, table.ravel()[at]))
+            pending += at.size
+            last = start + self.block_size >= len(vectors)
+            if pending <= 1.5 * enough + self.block_size and not last:
                 continue  # raising the floor costs more than it would save
-            floor = _floor(_kth(rows, near, len(queries), k), margin)
-            kept = np.flatnonzero(near >= floor[rows])
+            rows, docs, near = (np.concatenate(part) for part in zip(*parts, strict=True))
+            kth = _kth(rows, near, m, k)
+            floor = np.maximum(floor, _floor(kth, margin))
+            kept = np.flatnonzero(near > floor[rows])
             if kept.size > 4 * enough:
                 # A crowd within the margin (copies of one vector, say): settle it now, or the
                 # candidates would grow with the collection.
-                kept = np.sort(self._best(queries, rows, docs, k)[0], axis=1).ravel()
-            rows, docs, near = rows[kept], docs[kept], near[kept]
-        return rows, docs, near
+                best = self._best(queries, rows, docs, k)[0]
+                kept = np.sort(best[best < rows.size])
+            parts = [(rows[kept], docs[kept], near[kept])]
+            pending = kept.size
+        rows, docs, near = parts[0]
+        return rows, docs, kth
 
     def _best(
         self, queries: Float32Array, rows: IntArray, docs: IntArray, k: int
     ) -> tuple[IntArray, FloatArray]:
-        """Return which candidates are the `k` best of every row, and their scores, in order."""
+        """Return which candidates are the `k` best of every row, and their scores, in order.
+
+        Where a row has fewer, the number of candidates stands for none.
+        """
         score = _dot_pairs(queries, rows, self.vectors, docs)
-        by_row = np.argsort(rows, kind="stable")  # so documents still ascend within a row
-        padded = _padded(rows[by_row], -score[by_row], len(queries), np.inf)
-        best = np.argsort(padded, axis=1, kind="stable")[:, :k]
-        first = np.searchsorted(rows[by_row], np.arange(len(queries)))
-        which: IntArray = by_row[first[:, None] + best]
-        return which, score[which]
+        order = _by_row(rows)  # stable, so documents still ascend within a row
+        which = _padded(rows[order], order, len(queries), rows.size)
+        place, best = top_k(_padded(rows[order], score[order], len(queries), -np.inf), k)
+        return np.take_along_axis(which, place, axis=1), best
 
 
 def _query_ids(X: Any, query_ids: Any) -> pd.Index[Any]:
@@ -368,12 +433,19 @@ def _padded(rows: IntArray, values: Any, n_rows: int, fill: float) -> npt.NDArra
     return matrix
 
 
+def _by_row(rows: IntArray) -> IntArray:
+    """Return the stable order by row; there are few rows, and NumPy sorts small types by digits."""
+    order: IntArray = np.argsort(rows.astype(np.uint8), kind="stable")
+    return order
+
+
 def _kth(rows: IntArray, values: Float32Array, n_rows: int, k: int) -> Float32Array:
-    """Return the k-th largest of the values of every row; every row has at least k."""
-    order = np.argsort(rows, kind="stable")
+    """Return the k-th largest of the values of every row, -inf where there are fewer."""
+    order = _by_row(rows)
     padded = _padded(rows[order], values[order], n_rows, -np.inf)
-    padded.partition(padded.shape[1] - k, axis=1)
-    kth: Float32Array = padded[:, padded.shape[1] - k]
+    if padded.shape[1] < k:
+        return np.full(n_rows, -np.inf, dtype=np.float32)
+    kth: Float32Array = high_part(padded, k)[:, 0]
     return kth
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_positive_int, warn_undefined
 from mlsd.funnel._runs import order_within, rank_within, run_frame
-from mlsd.funnel.dense import DenseIndex, Float32Array, _dot_pairs, _floor, _lengths, _query_ids
+from mlsd.funnel.dense import DenseIndex, Float32Array, _dot_pairs, _floor, _query_ids
 
 __all__ = ["FaissIndex"]
 
@@ -271,18 +271,6 @@ class FaissIndex(DenseIndex):
         top = place < k
         order = order[top]
         return row[order], doc[order], place[top], score[order]
-
-    def _margin(self, queries: Float32Array) -> FloatArray:
-        """Return twice the error bound of a float32 product with each query."""
-        n_dims = queries.shape[1]
-        unit = n_dims * 2.0**-24
-        if unit >= 0.5:
-            raise ValueError(f"vectors of {n_dims} dimensions are too long for float32 products")
-        reach = _lengths(queries) * self._longest
-        if reach.max(initial=0.0) >= np.finfo(np.float32).max:
-            raise ValueError("the inner products of X and the index overflow float32")
-        bound: FloatArray = unit / (1 - unit) * reach + n_dims * float(np.finfo(np.float32).tiny)
-        return 2 * bound
 
 
 def _faiss() -> Any:

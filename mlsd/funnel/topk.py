@@ -14,12 +14,12 @@ from mlsd.funnel._runs import rank_within
 
 __all__ = ["top_k"]
 
-# Numbers looked at in one go, rows being kept whole: 8 MB of float64.
-_BLOCK = 1_048_576
+# Numbers looked at in one go, rows being kept whole: 2 MB of float64.
+_BLOCK = 262_144
 # A threshold from a sample pays in rows of that many numbers, if a small part of them is wanted.
 _LONG = 2048
 _SPARSE = 16
-_SAMPLE = 4096
+_SAMPLE, _SHARE = 4096, 32
 _GOLDEN = np.uint32(2654435769)  # of a full turn of 2**32
 _EIGHT_TRUE = np.uint64(0x0101010101010101)
 
@@ -61,8 +61,8 @@ def top_k(scores: npt.ArrayLike, k: int) -> tuple[IntArray, AnyArray]:
     partitioned. The sampled positions are multiples of the golden ratio modulo 1, so that neither
     a sorted nor a periodic order misleads them.
 
-    Beside the result, a vector needs one or two bytes for each of its numbers, or a copy if it is
-    partitioned; a table is worked off by blocks of rows with about a million numbers.
+    Beside the result, a vector needs little more than a byte for each of its numbers, or a copy if
+    it is partitioned; a table is worked off by blocks of rows with about 262,144 numbers.
 
     References
     ----------
@@ -109,7 +109,8 @@ class _NaNError(Exception):
     """There is NaN among the numbers of a block; the caller counts them."""
 
 
-# What follows works on a contiguous table of numbers that compare, of shape (m, n).
+# What follows works on a contiguous table of numbers that compare, of shape (m, n). What has no
+# underscore serves other searches of the package.
 
 
 def _best(table: AnyArray, k: int) -> tuple[IntArray, AnyArray]:
@@ -118,10 +119,10 @@ def _best(table: AnyArray, k: int) -> tuple[IntArray, AnyArray]:
     if n < _LONG or _SPARSE * k > n:
         return _by_partition(table, k)
     cut, expected = _threshold(table, k)
-    at = _above(table, cut, 4 * expected * len(table))
-    if at is None:
+    words, hit = words_above(table, cut)
+    if hit.size > 4 * expected * len(table):  # the sample was misleading
         return _by_partition(table, k)
-    columns, values, too_few = _highest(table, at, cut, k)
+    columns, values, too_few = _highest(table, places_in(words, hit), cut, k)
     if too_few.size:
         columns[too_few], values[too_few] = _by_partition(table[too_few], k)
     return columns, values
@@ -133,15 +134,15 @@ def _threshold(table: AnyArray, k: int) -> tuple[AnyArray, int]:
     Fewer than `k` exceed it in some of a thousand rows. The shape is (m, 1).
     """
     n = table.shape[1]
-    size = min(_SAMPLE, n // 8)
-    sample = np.sort(table[:, _spread(n, size)], axis=1)
+    size = min(_SAMPLE, n // _SHARE)
+    sample = np.sort(table[:, spread(n, size)], axis=1)
     wanted = k * size / n
     rank = int(wanted + 3 * wanted**0.5) + 2
     return sample[:, size - rank, None], rank * n // size
 
 
 @functools.lru_cache(maxsize=16)
-def _spread(n: int, size: int) -> IntArray:
+def spread(n: int, size: int) -> IntArray:
     """Return `size` positions below `n`, evenly spread whatever the period of what stands there."""
     angle = np.arange(size, dtype=np.uint32) * _GOLDEN  # full turns fall away
     positions: IntArray = (angle * (n / 2.0**32)).astype(np.int64)
@@ -149,10 +150,10 @@ def _spread(n: int, size: int) -> IntArray:
     return positions
 
 
-def _above(table: AnyArray, cut: AnyArray, most: int) -> IntArray | None:
-    """Return the flat positions of what is not at most the cut of its row, so those of NaN too.
+def words_above(table: AnyArray, cut: AnyArray) -> tuple[npt.NDArray[np.uint64], IntArray]:
+    """Return comparisons with a cut, eight to a word, and which words hold a hit, for `places_in`.
 
-    None stands for more than `most`.
+    A hit is what is not at most its cut; so NaN is one.
     """
     at_most = np.empty(-(-table.size // 64) * 64, dtype=np.bool_)
     at_most[table.size :] = True
@@ -160,12 +161,14 @@ def _above(table: AnyArray, cut: AnyArray, most: int) -> IntArray | None:
     # A search among few hits is slow because the processor guesses wrong at each of them. Eight
     # bytes are one word, eight words another: among the last hits are frequent.
     words = at_most.view(np.uint64)
-    hits = words != _EIGHT_TRUE
-    outer = np.flatnonzero(hits.view(np.uint64) != 0)
-    word = _within(outer, hits.view(np.uint64)[outer].view(np.bool_))
-    if word.size > most:
-        return None
-    return _within(word, ~words[word].view(np.bool_))
+    hits = (words != _EIGHT_TRUE).view(np.uint64)
+    outer = np.flatnonzero(hits != 0)
+    return words, _within(outer, hits[outer].view(np.bool_))
+
+
+def places_in(words: npt.NDArray[np.uint64], hit: IntArray) -> IntArray:
+    """Return the flat positions of all hits, ascending."""
+    return _within(hit, ~words[hit].view(np.bool_))
 
 
 def _within(word: IntArray, bits: BoolArray) -> IntArray:
@@ -191,9 +194,9 @@ def _highest(
         counts = np.diff(np.searchsorted(at, np.arange(0, table.size + 1, n)))
         row = np.repeat(np.arange(m), counts)
         place = rank_within(row) - 1
-        # Filled up with the lowest number, at a column that no row has: it loses every tie.
+        # Filled up with the lowest number, which exceeds nothing and so is below all that is here.
         lowest = -np.inf if value.dtype.kind == "f" else np.iinfo(value.dtype).min
-        columns = np.full((m, int(counts.max())), n)
+        columns = np.zeros((m, int(counts.max())), dtype=np.int64)
         values = np.full(columns.shape, lowest, dtype=value.dtype)
         columns[row, place] = at - n * row
         values[row, place] = value
@@ -228,13 +231,14 @@ def _fill(
     target = rows[at], counts[rows[at]] + place
     columns[target] = np.flatnonzero(equal)[first[at] + place] - length * at
     values[target] = cut[rows[at], 0]
-    return rows[there < need]
+    lacking: IntArray = rows[there < need]
+    return lacking
 
 
 def _by_partition(table: AnyArray, k: int) -> tuple[IntArray, AnyArray]:
     """Return columns and values of the `k` largest of every row, the largest first."""
     m, n = table.shape
-    largest = _high_part(table, k)
+    largest = high_part(table, k)
     _refuse_nan(largest)
     cut = largest[:, :1]
     at_least = table >= cut
@@ -246,11 +250,11 @@ def _by_partition(table: AnyArray, k: int) -> tuple[IntArray, AnyArray]:
     return _highest(table, np.flatnonzero(table > cut), cut, k)[:2]
 
 
-def _high_part(table: AnyArray, k: int) -> AnyArray:
+def high_part(table: AnyArray, k: int) -> AnyArray:
     """Return the `k` largest of every row, the lowest of them first, NaN counting as largest."""
     n = table.shape[1]
     # A partition loses its way among equal numbers, and is no faster than a sort of a few.
-    some = np.sort(table[:, _spread(n, min(n, 64))], axis=1)
+    some = np.sort(table[:, spread(n, min(n, 64))], axis=1)
     if n <= 512 or 8 * np.count_nonzero(some[:, 1:] == some[:, :-1]) > some.size:
         parted = np.sort(table, axis=1)
     else:

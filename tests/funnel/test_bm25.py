@@ -100,6 +100,72 @@ def test_search_is_the_sorted_scores(k, batch, monkeypatch):
     assert list(found.columns) == ["query_id", "doc_id", "score", "rank"]
 
 
+@pytest.mark.parametrize("k", [1, 7, 2000])
+@pytest.mark.parametrize("variant", ["lucene", "robertson", "atire"])
+def test_common_and_rare_terms_score_alike(k, variant):
+    # Queries of common terms are scored over all documents, others over the postings alone.
+    rng = np.random.default_rng(8)
+    index = BM25(variant=variant).fit(random_texts(rng, 600, vocabulary=2000))
+    asked = [
+        " ".join(f"t{word}" for word in rng.integers(low, high, 4))
+        for low, high in [(0, 8), (900, 2000), (0, 60), (0, 2000)] * 10
+    ]
+    asked += [{f"t{word}": float(rng.random()) for word in range(9)}, "", "unknown"]
+    matrix = index._query_matrix(asked)
+    for ours, others in zip(
+        index._best_of_all(matrix, k), index._best_of_few(matrix, k), strict=True
+    ):
+        np.testing.assert_array_equal(ours, others)
+    found = index.search(asked, k)
+    expected = index._best_of_few(matrix, k)
+    for column, values in zip(["query_id", "doc_id", "score"], expected, strict=True):
+        np.testing.assert_array_equal(found[column], values)
+
+
+@pytest.mark.parametrize(("batch", "n_batches"), [(1, 3), (700, 2), (4_000_000, 1)])
+def test_every_query_is_scored_the_cheaper_way(batch, n_batches, monkeypatch):
+    monkeypatch.setattr(module, "_BATCH", batch)
+    ways = {"_best_of_all": [], "_best_of_few": []}
+    for way, seen in ways.items():
+        real = getattr(BM25, way)
+        monkeypatch.setattr(
+            BM25,
+            way,
+            lambda self, matrix, k, seen=seen, real=real: (
+                seen.append(matrix.indices.tolist()) or real(self, matrix, k)
+            ),
+        )
+    # "a" and "b" stand in every document, "x" and "y" in one each.
+    index = BM25().fit(["a b x", "a b y", *["a b"] * 98])
+    found = index.search(["a b", "x", "b a", "a x", "y", ""], k=1)
+    assert found["query_id"].tolist() == [0, 1, 2, 3, 4]
+    assert found["doc_id"].tolist() == [2, 0, 2, 0, 1]
+    flat = {way: [term for part in seen for term in part] for way, seen in ways.items()}
+    assert flat == {"_best_of_all": [0, 1, 0, 1, 0, 2], "_best_of_few": [2, 3]}
+    assert len(ways["_best_of_all"]) == n_batches  # a query takes three rows of 100 numbers
+
+
+@pytest.mark.parametrize("k1", [1.2, 0.5])
+def test_against_bm25s(k1):
+    bm25s = pytest.importorskip("bm25s")
+    rng = np.random.default_rng(10)
+    texts = random_texts(rng, 400, vocabulary=500)
+    queries = random_texts(rng, 60, vocabulary=500, longest=6)
+    peer = bm25s.BM25(k1=k1, b=0.75, method="lucene", dtype="float64")
+    peer.index([text.split() for text in texts], show_progress=False)
+    # Words repeated in a query count as often with both; the peer refuses a query without words.
+    asked = [query for query in queries if query]
+    docs, scores = peer.retrieve([query.split() for query in asked], k=20, show_progress=False)
+    index = BM25(k1=k1).fit(texts)
+    found = index.search(asked, 20)
+    for row in range(len(asked)):
+        ours = found[found["query_id"] == row]
+        np.testing.assert_allclose(ours["score"], scores[row][: len(ours)], rtol=1e-6)
+        assert (scores[row][len(ours) :] == 0).all()
+    every = index.scores(asked).toarray()
+    np.testing.assert_allclose(np.take_along_axis(every, docs, axis=1), scores, rtol=1e-6)
+
+
 def test_score_pairs_are_the_scores_of_search():
     rng = np.random.default_rng(7)
     index = BM25().fit(pd.Series(random_texts(rng, 100), index=[f"d{n}" for n in range(100)]))

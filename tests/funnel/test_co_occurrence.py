@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-import mlsd.funnel._histories as histories_module
 import mlsd.funnel.co_occurrence as module
 from mlsd.funnel import CoOccurrence
 
@@ -109,7 +108,7 @@ def test_neither_batches_nor_storage_change_anything(options, batch, full, monke
     events = some_events(rng)
     queries = some_queries(rng, events)
     expected = CoOccurrence(**options).fit(events).search(queries, 6)
-    monkeypatch.setattr(histories_module, "_BATCH", batch)
+    monkeypatch.setattr(module, "_BATCH", batch)
     monkeypatch.setattr(module, "_FULL", full)
     source = CoOccurrence(**options).fit(events)
     assert isinstance(source._alike, np.ndarray) == (full == 0.0)
@@ -239,7 +238,7 @@ def test_nothing_in_common_and_no_queries():
 def test_memory_of_a_search_is_that_of_a_batch(full, monkeypatch):
     # 3,000 queries by 500 documents are 18 MB as a sparse matrix; a batch is 120 kB.
     monkeypatch.setattr(module, "_FULL", full)
-    monkeypatch.setattr(histories_module, "_BATCH", 10_000)
+    monkeypatch.setattr(module, "_BATCH", 10_000)
     docs = np.arange(500)
     events = pd.DataFrame({"basket_id": docs // 100, "doc_id": docs})
     events = pd.concat([events, events.assign(basket_id=99)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,6 +86,113 @@ def test_copies_of_one_vector_do_not_pile_up(monkeypatch):
     ids, _ = index.search([[1.0, 0.0, 1.0], [0.1, 0.1, 0.1]], 4)
     assert ids.tolist() == [[12_345, 0, 1, 2]] * 2
     assert max(sizes) <= 2 * (500 + 4 * 4)
+
+
+def scans(monkeypatch):
+    """Return a list that gets the number of queries of every scan of the collection."""
+    found = []
+    scan = DenseIndex._scan
+    monkeypatch.setattr(
+        DenseIndex,
+        "_scan",
+        lambda self, queries, *rest: found.append(len(queries)) or scan(self, queries, *rest),
+    )
+    return found
+
+
+@pytest.mark.parametrize("k", [1, 20, 600, 3000, 20_000])
+@pytest.mark.parametrize("order", ["random", "rising", "falling", "one crowd", "few crowds"])
+def test_equal_to_full_sort_in_any_order(order, k):
+    rng = np.random.default_rng(9)
+    vectors = cloud(rng, 20_000, 6, tied=False)
+    queries = cloud(rng, 3, 6, tied=False)
+    score = vectors @ queries[0]
+    if order == "few crowds":
+        vectors = vectors[np.sort(rng.integers(0, 5, len(vectors)))]
+    else:
+        by = {"random": score * 0, "rising": score, "falling": -score, "one crowd": score > -9}
+        vectors = vectors[np.argsort(by[order], kind="stable")]
+    if order == "one crowd":
+        vectors[100:] = vectors[100]
+    index = DenseIndex(metric="dot", block_size=3000).fit(vectors)
+    ids, scores = index.search(queries, k)
+    expected, expected_scores = full_sort(index, queries, k)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_a_query_that_the_sample_misleads_is_searched_again(monkeypatch):
+    # The sampled documents stand out for the second query, and are hidden from the third.
+    rng = np.random.default_rng(11)
+    n, k = 30_000, 40
+    vectors = rng.normal(size=(n, 3)).astype(np.float32)
+    sampled = module.spread(n, n // 64)
+    vectors[:, 1] = np.where(np.isin(np.arange(n), sampled[:60]), 9, vectors[:, 1])
+    vectors[sampled, 2] = -9
+    queries = np.eye(3, dtype=np.float32)
+    found = scans(monkeypatch)
+    index = DenseIndex(metric="dot").fit(vectors)
+    ids, scores = index.search(queries, k)
+    assert found == [3]
+    expected, expected_scores = full_sort(index, queries, k)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(scores, expected_scores)
+    # More sampled documents stand out than are wanted from all: nearly all others are below.
+    vectors[sampled[:30], 1] = 90 + rng.random(30)
+    index.fit(vectors)
+    ids, scores = index.search(queries, k)
+    assert found == [3, 3, 1]
+    expected, expected_scores = full_sort(index, queries, k)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_a_floor_within_the_margin_of_the_last_is_not_trusted(monkeypatch):
+    # Enough products exceed it, but one that rounding keeps below might be better than the last.
+    rng = np.random.default_rng(14)
+    index = DenseIndex(metric="dot").fit(rng.normal(size=(20_000, 5)))
+    queries = rng.normal(size=(3, 5))
+    expected = index.search(queries, 30)
+    last = np.float32(expected[1][:, -1])
+    floors = DenseIndex._floors
+    found = scans(monkeypatch)
+    for below, n_scans in [(1e-4, 1), (4e-6, 2)]:
+        monkeypatch.setattr(
+            DenseIndex,
+            "_floors",
+            lambda *given, below=below: (last - np.float32(below), floors(*given)[1]),
+        )
+        found.clear()
+        ids, scores = index.search(queries, 30)
+        assert found == [3] * n_scans
+        np.testing.assert_array_equal(ids, expected[0])
+        np.testing.assert_array_equal(scores, expected[1])
+
+
+def test_one_scan_is_enough_for_an_ordinary_collection(monkeypatch):
+    rng = np.random.default_rng(12)
+    index = DenseIndex().fit(rng.normal(size=(20_000, 8)))
+    found = scans(monkeypatch)
+    for k in (1, 10, 100, 1000):
+        index.search(rng.normal(size=(50, 8)), k)
+    assert found == [50] * 4
+
+
+def test_memory_does_not_grow_with_the_collection():
+    peaks = []
+    rng = np.random.default_rng(13)
+    for n in (20_000, 80_000):
+        index = DenseIndex(metric="dot", block_size=1000).fit(rng.normal(size=(n, 4)))
+        queries = rng.normal(size=(100, 4))
+        index.search(queries, 20)
+        tracemalloc.start()
+        try:
+            index.search(queries, 20)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 1.25 * peaks[0]
+    assert peaks[1] < 1024 * 1000 + 200 * 100 * 20
 
 
 def test_cosine_against_scipy():
