@@ -299,7 +299,7 @@ FAULTS = [
     ),
     Fault(
         "union: places that are kept for a source come on top of k",
-        "mlsd/funnel/stages.py",
+        "mlsd/funnel/union.py",
         "free = k - np.bincount(batch.codes[kept], minlength=batch.lengths.size)",
         "free = np.full(batch.lengths.size, k)",
         f"{FUNNEL}funnel.py::TestUnion",

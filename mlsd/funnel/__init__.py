@@ -73,8 +73,9 @@ if TYPE_CHECKING:
     from mlsd.funnel.rules import AtLeast, AtMost, Pin, SlateRules, UnmetRuleWarning
     from mlsd.funnel.serving import DegradedWarning, Served
     from mlsd.funnel.sources import Popularity, Recency
-    from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve, Union
+    from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve
     from mlsd.funnel.topk import top_k
+    from mlsd.funnel.union import Union
 
 # Imported when first asked for: `mlsd.funnel.capacity` needs the standard library alone.
 _HOMES = {
@@ -94,8 +95,9 @@ _HOMES = {
     "serving": ["DegradedWarning", "Served"],
     "co_occurrence": ["CoOccurrence"],
     "sources": ["Popularity", "Recency"],
-    "stages": ["Filter", "Rank", "Rerank", "Retrieve", "Union"],
+    "stages": ["Filter", "Rank", "Rerank", "Retrieve"],
     "topk": ["top_k"],
+    "union": ["Union"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlsd.funnel.stages import Stage, Union, as_stage
+from mlsd.funnel.stages import Stage, as_stage
+from mlsd.funnel.union import Union
 
 __all__ = ["check_stages", "widest"]
 

@@ -12,7 +12,8 @@ import pandas as pd
 from mlsd._types import FloatArray
 from mlsd.funnel._batch import Batch
 from mlsd.funnel.serving import run_stage
-from mlsd.funnel.stages import Stage, Union
+from mlsd.funnel.stages import Stage
+from mlsd.funnel.union import Union
 
 if TYPE_CHECKING:
     from mlsd.funnel.pipeline import Funnel

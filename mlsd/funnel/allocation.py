@@ -20,7 +20,8 @@ from mlsd.funnel._deep import best_of, deep_scores
 from mlsd.funnel._judged import Judged
 from mlsd.funnel._replay import Stored, replay
 from mlsd.funnel.report import check_reference, priced
-from mlsd.funnel.stages import Filter, Rank, Stage, Union
+from mlsd.funnel.stages import Filter, Rank, Stage
+from mlsd.funnel.union import Union
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -28,7 +28,8 @@ from mlsd.funnel.serving import (
     slate_of,
     summarise,
 )
-from mlsd.funnel.stages import Rank, Retrieve, Stage, Union
+from mlsd.funnel.stages import Rank, Retrieve, Stage
+from mlsd.funnel.union import Union
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,7 +23,8 @@ from mlsd.funnel._runs import check_run, check_same_kind
 from mlsd.funnel._timing import Timed, time_requests
 from mlsd.funnel.attribution import recall_table
 from mlsd.funnel.serving import DegradedWarning, count_failures
-from mlsd.funnel.stages import Rank, Stage, Union
+from mlsd.funnel.stages import Rank, Stage
+from mlsd.funnel.union import Union
 from mlsd.metrics import Qrels, evaluate_ranking
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from mlsd._types import IntArray
 from mlsd.funnel._batch import Batch
 from mlsd.funnel._deadline import Cut, plan_cuts
 from mlsd.funnel._runs import RUN_COLUMNS
-from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve, Stage, Union
+from mlsd.funnel.stages import Filter, Rank, Rerank, Retrieve, Stage
+from mlsd.funnel.union import Union
 
 __all__ = [
     "DegradedWarning",

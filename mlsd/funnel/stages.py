@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,11 @@ import pandas as pd
 
 from mlsd._inputs import as_array, as_floats
 from mlsd._types import BoolArray, FloatArray
-from mlsd._validation import check_choice, check_positive_int
 from mlsd.funnel._batch import Batch, lookup_columns
 from mlsd.funnel._runs import RUN_COLUMNS
 from mlsd.funnel._stage import Late, Stage
-from mlsd.funnel.fusion import reciprocal_rank_fusion, weighted_fusion
 
-__all__ = ["Filter", "Rank", "Rerank", "Retrieve", "Stage", "Union", "as_stage"]
+__all__ = ["Filter", "Rank", "Rerank", "Retrieve", "Stage", "as_stage", "source_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ class Retrieve(Stage):
         return getattr(self.index, "n_docs", None)
 
     def _made_of(self, given: Any) -> Stage:
-        return _source(f"fallback of {self.name}", given, self.k)
+        return source_of(f"fallback of {self.name}", given, self.k)
 
     def find(self, queries: pd.DataFrame, query_ids: pd.Index[Any], k: int | None) -> Batch:
         """Return the candidates of every query, the best `k`."""
@@ -133,123 +131,6 @@ def _long(found: tuple[Any, Any], query_ids: pd.Index[Any], name: str) -> pd.Dat
         },
         copy=False,  # nobody sees this frame but the stage
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Union(Stage):
-    """Several sources as one: what they found is fused, and each keeps its quota.
-
-    Parameters
-    ----------
-    name : str
-        See :class:`mlsd.funnel.stages.Stage`, as for all that is not listed here.
-    sources : sequence of Retrieve
-        Each with a `k` of its own: the most that it may bring. One whose fallback is "empty" may
-        fail without harm to the others, and is counted.
-    fusion : {"rrf", "weighted"}, default "rrf"
-        How one order is made: :func:`reciprocal_rank_fusion`, or :func:`weighted_fusion` of
-        scores scaled to [0, 1] per query.
-    weights : mapping of str to float, optional
-        Of the sources in the fusion, by name; default 1.
-    at_least : mapping of str to int, optional
-        Places that the first documents of a source have for sure when the union is cut at `k`,
-        wherever the fusion puts them.
-
-    Notes
-    -----
-    Every source leaves a column of its name: its score, nan for what it did not find.
-
-    Examples
-    --------
-    >>> from mlsd.funnel import BM25, Retrieve, Union
-    >>> words = Retrieve("words", BM25().fit(["a red chair", "a lamp"]), k=100)
-    >>> news = Retrieve("news", lambda queries, k: queries[["query_id"]].assign(doc_id=1), k=10)
-    >>> Union("candidates", [words, news], k=105, at_least={"news": 5}).n_docs
-    2
-    """
-
-    sources: Sequence[Retrieve]
-    fusion: Literal["rrf", "weighted"] = field(default="rrf", kw_only=True)
-    weights: Mapping[str, float] | None = field(default=None, kw_only=True)
-    at_least: Mapping[str, int] | None = field(default=None, kw_only=True)
-
-    late_choices: ClassVar[tuple[Late, ...]] = ("run",)
-    is_source: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check the sources and the quotas."""
-        Stage.__post_init__(self)
-        sources = tuple(self.sources)
-        object.__setattr__(self, "sources", sources)
-        if not sources or not all(isinstance(source, Retrieve) for source in sources):
-            raise TypeError(f"sources of {self.name!r} must be Retrieve stages; got {sources!r}")
-        names = [source.name for source in sources]
-        if len(set(names)) < len(names) or self.name in names:
-            raise ValueError(f"sources of {self.name!r} must have names of their own; got {names}")
-        check_choice(self.fusion, "fusion", ["rrf", "weighted"])
-        for what, given in (("weights", self.weights), ("at_least", self.at_least)):
-            unknown = [name for name in given or {} if name not in names]
-            if unknown:
-                raise ValueError(f"{what} names {unknown}, and the sources are {names}")
-        if self.weights is not None:
-            object.__setattr__(self, "weights", dict.fromkeys(names, 1.0) | dict(self.weights))
-        quota = sum(check_positive_int(n, f"at_least[{s!r}]") for s, n in self._quotas().items())
-        if self.k is not None and quota > self.k:
-            raise ValueError(f"at_least of {self.name!r} sums to {quota}, and k is {self.k}")
-        priced = [s.name for s in sources if s.cost is not None or s.latency is not None]
-        if priced:
-            raise ValueError(
-                f"the sources {priced} of {self.name!r} have a cost or latency, which nobody would "
-                "count: give those of all of them to the union, per item that it lets through"
-            )
-
-    def _made_of(self, given: Any) -> Stage:
-        return _source(f"fallback of {self.name}", given, self.k)
-
-    @property
-    def reserved(self) -> int:
-        """Places that sources have for sure."""
-        return sum(self._quotas().values())
-
-    def _quotas(self) -> dict[str, int]:
-        return dict(self.at_least or {})
-
-    @property
-    def n_docs(self) -> int | None:
-        """Documents in the largest of the sources that say so."""
-        sizes = [source.n_docs for source in self.sources]
-        known = [size for size in sizes if size is not None]
-        return max(known) if known else None
-
-    def fuse(self, found: Mapping[str, Batch], query_ids: pd.Index[Any], k: int | None) -> Batch:
-        """Return what the sources found as one batch, cut at `k`."""
-        runs = {name: batch.frame for name, batch in found.items() if len(batch)}
-        if not runs:
-            return next(iter(found.values())).with_column(self.name, np.zeros(0))
-        weights = None if self.weights is None else {name: self.weights[name] for name in runs}
-        fuse = reciprocal_rank_fusion if self.fusion == "rrf" else weighted_fusion
-        fused = fuse(runs, weights=weights)
-        for name, batch in found.items():
-            side = batch.frame.drop(columns="score").rename(columns={"rank": f"rank in {name}"})
-            both = [c for c in side if c in fused and c not in ("query_id", "doc_id")]
-            fused = fused.merge(side, how="left", on=["query_id", "doc_id"], suffixes=("", " new"))
-            for column in both:  # brought by several sources: the first that has it
-                fused[column] = fused[column].where(fused[column].notna(), fused[f"{column} new"])
-            fused = fused.drop(columns=[f"{column} new" for column in both])
-        batch = Batch.from_run(fused, query_ids, f"the union {self.name!r}")
-        ranks = {name: batch.columns[f"rank in {name}"] for name in found}
-        batch = batch.without([f"rank in {name}" for name in found])
-        batch = batch.with_column(self.name, batch.score)
-        if k is None or k >= batch.lengths.max(initial=0):
-            return batch
-        kept = np.zeros(len(batch), dtype=np.bool_)
-        for name, quota in self._quotas().items():
-            if name in found:
-                kept |= ranks[name] <= quota
-        free = k - np.bincount(batch.codes[kept], minlength=batch.lengths.size)
-        before = np.concatenate(([0], np.cumsum(~kept)))
-        place = before[1:] - np.repeat(before[batch.segments.starts], batch.lengths)
-        return batch.take(np.flatnonzero(kept | (place <= free[batch.codes])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -519,10 +400,10 @@ def as_stage(given: Any, name: str, *, source: bool) -> Stage:
     name = own if own.isidentifier() and own not in RUN_COLUMNS else name
     if not source:
         return Rerank(name, given)
-    return _source(name, given, None)
+    return source_of(name, given, None)
 
 
-def _source(name: str, search: Any, k: int | None) -> Retrieve:
+def source_of(name: str, search: Any, k: int | None) -> Retrieve:
     """Return a callable as a source, whether it wants to be told how many or not."""
     return Retrieve(name, search if _takes(search, "k") else _Uncut(search), k=k)
 

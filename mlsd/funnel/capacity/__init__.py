@@ -7,7 +7,7 @@ serving team: microseconds an item, milliseconds a request.
 
 from __future__ import annotations
 
-from ._arithmetic import fan_out, fan_out_quantile, littles_law, peak_qps
+from ._arithmetic import fan_out, fan_out_quantile, littles_law, peak_qps, tail_rule
 from ._plan import Plan, StagePlan, plan
 from ._published import PUBLISHED, PublishedFunnel, published_table
 from ._queues import erlang_c, kingman, mm1_quantile, mmc_mean, mmc_quantile
@@ -41,5 +41,6 @@ __all__ = [
     "sensitivity",
     "simulate_fan_out",
     "simulate_queue",
+    "tail_rule",
     "vector_index_bytes",
 ]

@@ -1,14 +1,17 @@
-"""Load, Little's law and fan-out: what needs a formula of one line."""
+"""Load, Little's law, fan-out and stages in a row: what needs a formula of one line."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from ._checks import at_least, fraction, positive, whole
+from ._checks import at_least, duration, fraction, positive, whole
 
-__all__ = ["fan_out", "fan_out_quantile", "littles_law", "peak_qps"]
+__all__ = ["fan_out", "fan_out_quantile", "littles_law", "peak_qps", "tail_rule"]
 
 _SECONDS_A_DAY = 86_400
+# A tail and a mean of equal times, each computed in its own way, differ in the last places.
+_ROUNDING = 1e-9
 
 
 def peak_qps(daily_users: float, requests_per_user: float, *, peak_factor: float = 2.0) -> float:
@@ -166,3 +169,81 @@ def fan_out_quantile(n: int, q: float = 0.99) -> float:
     0.9999
     """
     return math.exp(math.log(fraction(q, "q")) / whole(n, "n"))
+
+
+def tail_rule(means: Iterable[float], tails: Iterable[float]) -> float:
+    """Tail of the time through independent stages in a row, by a rule of thumb.
+
+    Means add. What a tail has above its mean adds like independent errors: the root of the sum
+    of the squares. It needs two numbers a stage, as any dashboard has them.
+
+    Parameters
+    ----------
+    means : iterable of float, shape (n_stages,)
+        Mean time in each stage, waiting included, at least 0, in any unit. Infinite for an
+        unstable stage.
+    tails : iterable of float, shape (n_stages,)
+        The same quantile of the time in each stage, such as the p99, in the unit and the order
+        of `means`. None may be below its mean.
+
+    Returns
+    -------
+    float
+        `sum(means) + sqrt(sum((tail - mean) ** 2))`, in the unit of the inputs. Never above the
+        sum of the tails, and never below one tail plus the means of the other stages. One stage
+        gives its tail. Infinite if a tail is.
+
+    Raises
+    ------
+    TypeError
+        If an argument cannot be iterated over, is a text, or holds what is no number.
+    ValueError
+        If there is no stage, the lengths differ, a time is negative or nan, or a tail is below
+        its mean by more than rounding.
+
+    Notes
+    -----
+    It is an approximation: exact for normal times, since variances of independent times add, and
+    near for others in so far as a quantile lies the same number of standard deviations above the
+    mean for the whole as for a stage. A sum is less skewed than its parts, so that high quantiles
+    come out too high. For exponential stages, such as M/M/1 queues in a row, the p99 by rule is
+    7 % too high for two equal stages, 10 % for three and 14 % at worst, near twelve; unequal
+    stages err less. The p95 is within 4 %, the p90 1 % too low, the p99.9 up to 27 % too high.
+
+    It fails, and to the other side, in two cases. Where stages are slow together, because of one
+    hard query or one busy machine, the tails themselves add: two exponential stages that are slow
+    for the same requests have a p99 30 % above the rule. And where slowness is rare and large:
+    if 0.6 % of the calls of each of two stages hang, no stage shows it in its p99, but 1.2 % of
+    the requests meet it. Heavy tails lie between: for three equal log-normal stages with a
+    standard deviation of three means, the p99 by rule is 8 % too low. Measure where you can;
+    :func:`plan` simulates, but independent stages too.
+
+    Examples
+    --------
+    >>> from mlsd.funnel.capacity import tail_rule
+    >>> tail_rule([10, 20], [40, 60])
+    80.0
+    """
+    mean_times, tail_times = _times(means, "means"), _times(tails, "tails")
+    if len(mean_times) != len(tail_times):
+        raise ValueError(
+            "means and tails must have the same length; "
+            f"got {len(mean_times)} means and {len(tail_times)} tails"
+        )
+    for at, (mean, tail) in enumerate(zip(mean_times, tail_times, strict=True)):
+        if tail < mean * (1 - _ROUNDING):
+            raise ValueError(f"tails[{at}] must be at least its mean, {mean!r}; got {tail!r}")
+    if math.inf in tail_times:
+        return math.inf
+    above = (tail - mean for mean, tail in zip(mean_times, tail_times, strict=True))
+    return math.fsum(mean_times) + math.hypot(*above)
+
+
+def _times(values: object, name: str) -> list[float]:
+    """Return times as a list of floats of at least 0, or say what is wrong with them."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of numbers; got {values!r}")
+    times = [duration(value, f"{name}[{at}]") for at, value in enumerate(values)]
+    if not times:
+        raise ValueError(f"{name} must hold at least one number; got none")
+    return times

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from random import Random
 
-__all__ = ["at_least", "fraction", "positive", "quantile", "streams", "whole"]
+__all__ = ["at_least", "duration", "fraction", "positive", "quantile", "streams", "whole"]
 
 
-def _number(value: object, name: str) -> float:
+def _number(value: object, name: str, *, endless: bool = False) -> float:
     """Return `value` as a finite float, or raise TypeError or ValueError."""
     # NumPy's numbers are registered with `numbers`, so they pass without NumPy being imported.
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
     number = float(value)
-    if not math.isfinite(number):
+    if not (math.isfinite(number) or (endless and number == math.inf)):
         raise ValueError(f"{name} must be finite; got {value!r}")
     return number
 
@@ -34,6 +34,14 @@ def at_least(value: object, name: str, lowest: float) -> float:
     number = _number(value, name)
     if number < lowest:
         raise ValueError(f"{name} must be at least {lowest:g}; got {value!r}")
+    return number
+
+
+def duration(value: object, name: str) -> float:
+    """Return `value` as a float of at least 0; an unstable queue has an infinite one."""
+    number = _number(value, name, endless=True)
+    if number < 0:
+        raise ValueError(f"{name} must be at least 0; got {value!r}")
     return number
 
 
