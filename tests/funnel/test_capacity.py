@@ -40,6 +40,37 @@ STAGE = c.StageLoad("a", 100, 10)
         (lambda: c.fan_out(1.5), TypeError, r"n must be an integer; got 1.5 \(float\)"),
         (lambda: c.fan_out(2, q=1), ValueError, "q must lie strictly between 0 and 1; got 1"),
         (lambda: c.fan_out_quantile(2, 0), ValueError, "q must lie strictly .* got 0"),
+        (lambda: c.tail_rule([], []), ValueError, "means must hold at least one number; got none"),
+        (lambda: c.tail_rule([1], []), ValueError, "tails must hold at least one number; got none"),
+        (
+            lambda: c.tail_rule([1, 2], [3]),
+            ValueError,
+            "must have the same length; got 2 means and 1 tails",
+        ),
+        (
+            lambda: c.tail_rule([1, -2], [3, 3]),
+            ValueError,
+            r"means\[1\] must be at least 0; got -2",
+        ),
+        (lambda: c.tail_rule([1], [-3]), ValueError, r"tails\[0\] must be at least 0; got -3"),
+        (
+            lambda: c.tail_rule([1, 4], [3, 3.9]),
+            ValueError,
+            r"tails\[1\] must be at least its mean, 4.0; got 3.9",
+        ),
+        (
+            lambda: c.tail_rule([float("inf")], [3]),
+            ValueError,
+            r"tails\[0\] must be at least its mean, inf; got 3.0",
+        ),
+        (
+            lambda: c.tail_rule([1], [float("nan")]),
+            ValueError,
+            r"tails\[0\] must be finite; got nan",
+        ),
+        (lambda: c.tail_rule(["1"], [3]), TypeError, r"means\[0\] must be a number; got '1'"),
+        (lambda: c.tail_rule("12", [3, 4]), TypeError, "means must be a sequence of numbers; got"),
+        (lambda: c.tail_rule([1], 3), TypeError, "tails must be a sequence of numbers; got 3"),
         (lambda: c.mm1_quantile(0, 1), ValueError, "arrival_rate must be above 0; got 0"),
         (lambda: c.mm1_quantile(1, -1), ValueError, "service_rate must be above 0; got -1"),
         (lambda: c.mm1_quantile(1, 2, 1.5), ValueError, "q must lie strictly .* got 1.5"),
@@ -201,6 +232,7 @@ for result in (plan, moved, queue, fan):
     str(result), repr(result), result.to_dict(), result._repr_html_()
 c.littles_law(arrival_rate=1, time_in_system=1), c.mm1_quantile(1, 2), c.erlang_c(1, 1, 2)
 c.mmc_quantile(1, 1, 2), c.mmc_mean(1, 1, 2), c.kingman(1, 0.5), c.fan_out(3), c.fan_out_quantile(3)
+c.tail_rule([1], [2])
 c.vector_index_bytes(10, 3), c.postings_bytes(10, 3, bytes_per_posting=1), c.published_table()
 print(sorted(name for name in c.__all__ if f"c.{name}(" not in sys.argv[2]))
 try:

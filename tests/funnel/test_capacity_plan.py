@@ -25,6 +25,7 @@ from mlsd.funnel.capacity import (
     published_table,
     sensitivity,
     simulate_queue,
+    tail_rule,
 )
 from mlsd.funnel.capacity._checks import streams
 from mlsd.funnel.capacity._draws import draw_services, poisson_arrivals
@@ -64,6 +65,8 @@ def test_machines_and_money_worked_by_hand():
     assert found.sum_of_tails_ms == pytest.approx(sum(stage.tail_ms for stage in found.stages))
     inside = littles_law(arrival_rate=2000, time_in_system=found.mean_ms / 1000)
     assert found.in_flight == pytest.approx(inside)
+    by_rule = tail_rule([s.mean_ms for s in found.stages], [s.tail_ms for s in found.stages])
+    assert found.tail_rule_ms == by_rule
     # The sum of the tails is above the tail of the sum, and the longest tail below it.
     assert max(stage.tail_ms for stage in found.stages) < found.tail_ms < found.sum_of_tails_ms
 
@@ -160,6 +163,7 @@ def test_constant_times_without_waiting_add_up():
     assert found.tail_ms == pytest.approx(23, rel=1e-9)
     assert [stage.tail_ms for stage in found.stages] == pytest.approx([3, 12, 8], rel=1e-9)
     assert found.sum_of_tails_ms == pytest.approx(23, rel=1e-9)
+    assert found.tail_rule_ms == pytest.approx(23, rel=1e-6)
 
 
 def test_other_spreads_are_simulated():
@@ -171,6 +175,18 @@ def test_other_spreads_are_simulated():
         100, 0.008, service="weibull", cv_service=0.5, n_requests=200_000, random_state=9
     )
     assert abs(found.tail_ms - 1000 * run.p99) < 4 * found.tail_stderr_ms
+
+
+def test_the_rule_has_no_value_below_a_mean_and_no_bound_without_slack():
+    median = plan(STAGES, 2000, q=0.5)  # of an exponential time: below its mean
+    assert median.tail_rule_ms is None
+    assert pd.isna(median.to_frame().loc["end to end", "rule ms"])
+    assert str(median).splitlines()[4].split()[-2:] == ["-", "-"]  # no rule, no price
+    # A load of one: by formula nothing holds, whatever a simulation of some requests finds.
+    full = {"cores_per_machine": 1, "utilisation": 1 - 1e-16, "spare_machines": 0}
+    for cv in (1.0, 0.5):
+        packed = plan([StageLoad("a", 1, 10_000, cv_service=cv)], 100, n_requests=1000, **full)
+        assert packed.tail_rule_ms == packed.mean_ms == math.inf
 
 
 def test_a_stage_without_work_takes_no_time():
@@ -228,7 +244,8 @@ def test_a_plan_as_text_frame_dictionary_and_html():
     assert lines[1].split()[:4] == ["<b>&", "1", "5", "2"]
     assert lines[3].startswith("end to end")
     assert "5,000 requests a second, 10" in lines[4]
-    assert "is not it" in lines[5]
+    assert "the rule is for independent stages;" in lines[5]
+    assert "is not it" in lines[6]
     html = found._repr_html_()
     assert "&lt;b&gt;&amp;" in html
     assert "<b>" not in html
@@ -237,9 +254,12 @@ def test_a_plan_as_text_frame_dictionary_and_html():
     assert frame.index.tolist() == ["<b>&", "last", "end to end"]
     assert frame.loc["end to end", "machines"] == 4
     assert frame.loc["end to end", "money a day"] == 192
+    assert frame.loc["end to end", "rule ms"] == found.tail_rule_ms
+    assert lines[3].split()[-3:-1] == [f"{found.tail_ms:.4g}", f"{found.tail_rule_ms:.4g}"]
     plain = json.loads(json.dumps(found.to_dict()))
     assert plain["stages"][0]["name"] == "<b>&"
     assert plain["machines"] == 4
+    assert plain["tail_rule_ms"] == found.tail_rule_ms
     other = plan([StageLoad("a", 10, 100)], 5000, q=0.95)
     assert "p95 ms" in str(other)
     assert "p99" not in str(other)
