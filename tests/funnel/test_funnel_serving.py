@@ -292,7 +292,7 @@ class TestTimeout:
             return np.zeros(len(candidates))
 
         rank = Rank("heavy", slow, k=5, fallback="pass")
-        served = Funnel([*TOY.stages()[:2], rank]).serve(TOY.queries.head(1), deadline_ms=300)
+        served = Funnel([*TOY.stages()[:2], rank]).serve(TOY.queries.head(1), deadline_ms=1500)
         release.set()
         assert "gave up on 'heavy'" in served.errors["error"][0]
         assert served.stages["timed_out"].tolist() == [0, 0, 1]
