@@ -14,7 +14,17 @@ from mlsd._lazy import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["frontier", "funnel", "intervals", "recall_by_stage", "reliability"]
+    from mlsd.drift import DriftReport
+
+__all__ = [
+    "drift_column",
+    "drift_report",
+    "frontier",
+    "funnel",
+    "intervals",
+    "recall_by_stage",
+    "reliability",
+]
 
 
 class _Tabular(Protocol):
@@ -256,6 +266,153 @@ def frontier(
     ax.set(xlabel=x, ylabel=y)
     ax.legend()
     return ax
+
+
+def drift_report(report: DriftReport, ax: Axes | None = None, *, most: int = 20) -> Axes:
+    """Draw the effect of the worst check of each column with its 95 % interval, the worst on top.
+
+    Parameters
+    ----------
+    report : DriftReport
+        What ``DriftMonitor.compare`` returned. Rules have no effect, and are left out.
+    ax : Axes or None
+        Where to draw; None makes a new figure.
+    most : int
+        Columns and pairs of columns that are drawn at most. Of the correlations only those with an
+        alarm are.
+
+    Returns
+    -------
+    Axes
+        The one given, or the new one. Dotted lines are at the least effect that pages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlsd.drift import DriftMonitor
+    >>> rng = np.random.default_rng(0)
+    >>> monitor = DriftMonitor().fit(pd.DataFrame({"age": rng.normal(40, 9, 5000)}))
+    >>> ax = drift_report(monitor.compare(pd.DataFrame({"age": rng.normal(50, 9, 500)})))
+    >>> [tick.get_text() for tick in ax.get_yticklabels()]
+    ['age: distribution (d)']
+    """
+    table = report.to_frame()
+    table = table[table["effect"].notna() & (table["verdict"] != "unchecked")]
+    table = table[(table["check"] != "correlation") | table["verdict"].isin(["page", "watch"])]
+    order = table["verdict"].map({"page": 0, "watch": 1, "ok": 2})
+    table = table.assign(_order=order).sort_values(
+        ["_order", "bound"], ascending=[True, False], kind="stable"
+    )
+    table = table.drop_duplicates(["segment", "column"]).head(most)
+    ax = _axes(ax)
+    labels = [
+        f"{column}: {check} ({measure})" + (f" in {segment}" if segment else "")
+        for column, check, measure, segment in zip(
+            table["column"], table["check"], table["measure"], table["segment"], strict=True
+        )
+    ]
+    looks = (("page", "C1", "D"), ("watch", "C2", "s"), ("ok", "C0", "o"))
+    for verdict, color, marker in looks:
+        at = (table["verdict"] == verdict).to_numpy()
+        rows = table[at]
+        if rows.empty:
+            continue
+        spread = [rows["effect"] - rows["lo"], rows["hi"] - rows["effect"]]
+        places = [place for place, here in enumerate(at) if here]
+        ax.errorbar(
+            rows["effect"],
+            places,
+            xerr=spread,
+            linestyle="none",
+            marker=marker,
+            color=color,
+            label="fine" if verdict == "ok" else verdict,
+        )
+    for end in (-report.min_effect, report.min_effect):
+        ax.axvline(end, linestyle=":", color="0.5")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.set(xlabel="effect, 95 % interval")
+    if labels:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return ax
+
+
+def drift_column(report: DriftReport, column: str, ax: Axes | None = None) -> Axes:
+    """Draw the reference and the live rows of a column on the same cells, NULL apart.
+
+    Parameters
+    ----------
+    report : DriftReport
+        What ``DriftMonitor.compare`` returned.
+    column : str
+        A column, "target" or "prediction". Of one with times there is nothing but its NULLs.
+    ax : Axes or None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        The one given, or the new one.
+
+    Raises
+    ------
+    ValueError
+        If the reference or the live rows lack the column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlsd.drift import DriftMonitor
+    >>> rng = np.random.default_rng(0)
+    >>> monitor = DriftMonitor().fit(pd.DataFrame({"age": rng.normal(40, 9, 5000)}))
+    >>> report = monitor.compare(pd.DataFrame({"age": rng.normal(50, 9, 500)}))
+    >>> drift_column(report, "age").get_xlabel()
+    'age'
+    """
+    from mlsd.drift._bars import bars_of, both_columns
+
+    pair = both_columns(report, column)
+    if pair is None:
+        both = [name for name in report.reference.names if name in report.live.names]
+        raise ValueError(
+            f"column must be in the reference and in the live rows: {both}; got {column!r}"
+        )
+    bars = bars_of(*pair)
+    ax = _axes(ax)
+    if bars.numeric and bars.ref.size:
+        _draw_axis(bars, ax)
+        ax.set(xlabel=column, ylabel="share of rows")
+    else:
+        items = [*zip(bars.labels, bars.ref, bars.live, strict=True), *bars.extra]
+        places = range(len(items))
+        old, new = [item[1] for item in items], [item[2] for item in items]
+        ax.barh([place - 0.2 for place in places], old, 0.4, color="0.75", label="reference")
+        ax.barh([place + 0.2 for place in places], new, 0.4, color="C0", label="live")
+        ax.set_yticks(places, [item[0] for item in items])
+        ax.invert_yaxis()
+        ax.set(xlabel="share of rows", title=column)
+        ax.set_xlim(left=0)
+    ax.legend()
+    return ax
+
+
+def _draw_axis(bars: Any, ax: Any) -> None:
+    """Draw bars side by side, and what is beyond either end or NULL beside them."""
+    size = bars.ref.size
+    cells = range(size + 1)
+    ax.stairs(bars.ref, cells, fill=True, color="0.75", label="reference")
+    ax.stairs(bars.live, cells, color="C0", linewidth=2, label="live")
+    gap = max(size / 6, 0.6)
+    ticks = {0.0: bars.labels[0], float(size): bars.labels[1]}
+    left, right = -gap, size + gap
+    for name, old, new in bars.extra:
+        at = right if name == "above" else left
+        right, left = (right + gap, left) if name == "above" else (right, left - gap)
+        ax.bar([at - gap / 4], [old], gap / 2, color="0.75")
+        ax.bar([at + gap / 4], [new], gap / 2, edgecolor="C0", facecolor="none", linewidth=2)
+        ticks[at] = name
+    ax.set_xticks(list(ticks), list(ticks.values()))
 
 
 def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
