@@ -600,3 +600,37 @@ def test_as_a_module(files):
     assert done.returncode == 1
     assert "PAGE price" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def by_day(tmp_path_factory):
+    """Thirty days of 300 rows whose level differs from day to day, and one day more."""
+    folder = tmp_path_factory.mktemp("days")
+    rng = np.random.default_rng(4)
+    level = np.repeat(rng.normal(0, 1, 31), 300)
+    rows = pd.DataFrame({"x": level + rng.normal(0, 1, level.size)})
+    rows.iloc[:9_000].to_csv(folder / "month.csv", index=False)
+    rows.iloc[9_000:].to_parquet(folder / "today.parquet")
+    (rows.iloc[9_000:] + 20).to_csv(folder / "wrong.csv", index=False)
+    return folder
+
+
+def test_calibrate_quietens_days_and_still_pages_for_a_fault(by_day):
+    month, today = by_day / "month.csv", by_day / "today.parquet"
+    good("drift", month, today, code=1)
+    calm = good("drift", month, today, "--calibrate")
+    assert "Pages on clean windows of 300 rows: 100.0% before" in calm.stderr
+    assert "x" in good("drift", month, by_day / "wrong.csv", "--calibrate", code=1).stdout
+
+
+def test_calibrate_needs_the_rows_in_order(by_day, files, tmp_path):
+    month, today = by_day / "month.csv", by_day / "today.parquet"
+    good("profile", month, "-o", tmp_path / "month.json")
+    for arguments, why in [
+        ((tmp_path / "month.json", today), "cannot be used with the stored profile"),
+        ((month, today, "--season", "x"), "cannot be used with --season"),
+        ((today, month), "windows are needed"),
+    ]:
+        result = good("drift", *arguments, "--calibrate", code=2)
+        assert why in result.stderr
+        assert "Traceback" not in result.stderr

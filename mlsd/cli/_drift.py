@@ -34,6 +34,13 @@ __all__ = ["drift"]
     "all rows must fit in memory.",
 )
 @click.option(
+    "--calibrate",
+    is_flag=True,
+    help="The rows of REFERENCE are in the order of time, and rows of one day or session hang "
+    "together: measure on windows of it, each as long as LIVE, how much further apart than "
+    "independent rows they lie. Needs ten such windows; all rows must fit in memory.",
+)
+@click.option(
     "--expect",
     metavar="FILE",
     help='Declarations as JSON, such as {"age": {"nullable": false, "range": [0, 120]}}; keys are '
@@ -93,6 +100,7 @@ def drift(
     ignore: tuple[str, ...],
     segments: str | None,
     season: str | None,
+    calibrate: bool,
     expect: str | None,
     false_pages_per_quarter: float,
     runs_per_day: float,
@@ -112,6 +120,7 @@ def drift(
     Examples:
       mlsd drift reference.parquet live.parquet --html report.html
       mlsd drift reference.json today.csv --expect expect.json --json report.json
+      mlsd drift last_month.csv today.csv --calibrate
       mlsd drift june.csv today.csv --target clicked --ignore user_id --fail-on watch
 
     \b
@@ -125,6 +134,9 @@ def drift(
 
     if html_to == json_to == STDOUT:
         raise ValueError("--html - and --json - both claim stdout: give one of them a file")
+    if calibrate and (season is not None or is_profile(reference)):
+        other = "--season" if season is not None else f"the stored profile {reference}"
+        raise ValueError(f"--calibrate cannot be used with {other}: it needs all rows in order")
     check_writable(html_to, "--html", reference, live, expect)
     check_writable(json_to, "--json", reference, live, expect)
     monitor = DriftMonitor(
@@ -138,7 +150,7 @@ def drift(
     if is_profile(reference):
         report = _against_profile(monitor, reference, live, ignore, options)
     else:
-        report = _against_table(monitor, reference, live, ignore, options)
+        report = _against_table(monitor, reference, live, ignore, options, calibrate)
     if html_to is not None:
         title = f"Drift of {Path(live).name} against {Path(reference).name}"
         write(report.to_html(title=title), html_to)
@@ -177,11 +189,12 @@ def _against_table(
     live: str,
     ignore: tuple[str, ...],
     options: dict[str, str | None],
+    calibrate: bool,
 ) -> DriftReport:
     before = open_table(reference, ignore=frozenset(ignore))
     check_columns(before, **options)
     target, prediction = options["target"], options["prediction"]
-    if options["segments"] is None and options["season"] is None:
+    if options["segments"] is None and options["season"] is None and not calibrate:
         profile = profile_of(before, target=target, prediction=prediction)
         monitor.fit(profile)
         return monitor.compare(profile_of(_live(live, before, profile, ignore), like=profile))
@@ -194,8 +207,15 @@ def _against_table(
         season=options["season"],
     )
     after = _live(live, before, profile_of(before, target=target, prediction=prediction), ignore)
+    live_rows = all_rows(after)
+    if calibrate:
+        windows = max(len(live_rows), monitor.min_rows)
+        calibration = monitor.calibrate(
+            rows, y=target, prediction=prediction, n_live=windows, held_out=False
+        )
+        click.echo(str(calibration), err=True)
     return monitor.compare(
-        all_rows(after),
+        live_rows,
         y=target if target in after.names else None,
         prediction=prediction if prediction in after.names else None,
     )

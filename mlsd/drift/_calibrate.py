@@ -25,7 +25,7 @@ from mlsd.drift._frames import n_rows, take
 from mlsd.drift._hypotheses import ANDERSON, NORMAL, TAIL, Rows
 from mlsd.drift._rules import Finding
 
-__all__ = ["Calibration", "Scales", "Window", "calibrate", "window_sizes"]
+__all__ = ["Calibration", "Scales", "Window", "calibrate", "stretches", "window_sizes"]
 
 _LEAST_WINDOWS = 10
 _RESAMPLES = 100
@@ -99,6 +99,10 @@ class Calibration(Result):
         """Return one row a check: segment, column, check, design_effect; the largest first."""
         frame = pd.DataFrame(self.design_effects)
         return frame.sort_values("design_effect", ascending=False, ignore_index=True)
+
+    def __str__(self) -> str:
+        """Return the rates in a sentence."""
+        return self._note()
 
     def _note(self) -> str:
         interval = f"{self.page_rate_lower:.1%} to {self.page_rate_upper:.1%}"
@@ -317,7 +321,7 @@ def calibrate(
     y: Any,
     prediction: Any,
     *,
-    judge: Callable[[int, Any, Any, Any], Window],
+    judges: Sequence[Callable[[Any, Any, Any], Window]],
     pages: Callable[[Window], bool],
     alpha: float,
     block: int | None,
@@ -327,38 +331,45 @@ def calibrate(
 ) -> tuple[Calibration, Scales]:
     """Return what windows of clean rows say, and the scales fitted on all of them.
 
-    ``judge(half, X, y, prediction)`` compares a window of the first (0) or second (1) half.
+    The windows are cut into as many stretches of time as there are `judges`, an even number; each
+    compares the windows of its own stretch.
     """
-    size, count, half = window_sizes(n_rows(X, "X"), n_live, min_rows)
+    size, count = window_sizes(n_rows(X, "X"), n_live, min_rows)
     if block is not None:
         block = check_positive_int(block, "block")
         if block > size:
             raise ValueError(f"block must be at most n_live={size}; got {block}")
+    starts = stretches(count, len(judges))
 
-    def window(which: int, rows: Any) -> Window:
-        return judge(which, take(X, rows), take(y, rows), take(prediction, rows))
+    def window(judge: Callable[[Any, Any, Any], Window], rows: Any) -> Window:
+        return judge(take(X, rows), take(y, rows), take(prediction, rows))
 
-    parts = (range(half), range(half, count))
     windows = [
-        [window(which, slice(at * size, (at + 1) * size)) for at in part]
-        for which, part in enumerate(parts)
+        [window(judge, slice(at * size, (at + 1) * size)) for at in range(start, stop)]
+        for judge, start, stop in zip(judges, starts[:-1], starts[1:], strict=True)
     ]
     if block is None:
-        clean, worth = windows, [float(len(part)) for part in parts]
+        clean, worth = windows, float(count)
     else:
         rng = as_generator(random_state)
-        ends = ((0, half * size), (half * size, n_rows(X, "X")))
         clean = [
-            [window(which, _blocks(*end, block, size, rng)) for _ in range(_RESAMPLES)]
-            for which, end in enumerate(ends)
+            [
+                window(judge, _blocks(start * size, stop * size, block, size, rng))
+                for _ in range(2 * _RESAMPLES // len(judges))
+            ]
+            for judge, start, stop in zip(judges, starts[:-1], starts[1:], strict=True)
         ]
-        worth = [(stop - start) / block for start, stop in ends]
-    fitted = [Scales.fit(part, value) for part, value in zip(clean, worth, strict=True)]
-    final = Scales.fit([*clean[0], *clean[1]], sum(worth))
+        worth = count * size / block
+    half = len(judges) // 2
+    final, first, second = (
+        Scales.fit([one for part in parts for one in part], share)
+        for parts, share in ((clean, worth), (clean[:half], worth / 2), (clean[half:], worth / 2))
+    )
     before = [pages(one) for part in windows for one in part]
     after = [
         pages(Window(scales.apply(one.rows), scales.quieten(one.findings)))
-        for part, scales in zip(windows, reversed(fitted), strict=True)
+        for scales, parts in ((second, windows[:half]), (first, windows[half:]))
+        for part in parts
         for one in part
     ]
     names = Counter(name for part in windows for one in part for name in one.constant())
@@ -378,8 +389,8 @@ def calibrate(
     return calibration, final
 
 
-def window_sizes(total: int, n_live: int | None, min_rows: int) -> tuple[int, int, int]:
-    """Return the rows of a window, how many windows there are, and how many are the first half."""
+def window_sizes(total: int, n_live: int | None, min_rows: int) -> tuple[int, int]:
+    """Return the rows of a window, and how many windows there are."""
     size = max(total // 40, min_rows) if n_live is None else check_positive_int(n_live, "n_live")
     if size < min_rows:
         raise ValueError(f"n_live must be at least min_rows={min_rows}; got {n_live!r}")
@@ -389,7 +400,12 @@ def window_sizes(total: int, n_live: int | None, min_rows: int) -> tuple[int, in
             f"X has {total} rows, {count} windows of n_live={size}; at least {_LEAST_WINDOWS} "
             "windows are needed"
         )
-    return size, count, count // 2
+    return size, count
+
+
+def stretches(count: int, parts: int) -> list[int]:
+    """Return with which window each stretch of time begins, and with which the last one ends."""
+    return [count * part // parts for part in range(parts + 1)]
 
 
 def _blocks(start: int, stop: int, block: int, size: int, rng: np.random.Generator) -> IntArray:

@@ -60,6 +60,9 @@ _WEIGHT_OF_RATE = 0.1
 # Fewer occupied cells than this are compared by χ² cell by cell.
 _FEW = 8
 
+# With a greater share of live values outside the reference's range their spread is not measured.
+_MOST_CLIPPED = 0.05
+
 # Fewer values than this are not compared: the laws of the tests need some.
 LEAST = 20
 
@@ -160,6 +163,10 @@ def _numeric(ref: Layout, live: Layout) -> Rows:
     usable = reasons == ""
     coarse = ref.coarse(), live.coarse()
     d, spread, shape = _shape_effects(ref, live, coarse, few)
+    outside = live.counts[:, 0] + live.counts[:, -1]
+    # Values outside are clipped to the ends, where they no longer spread at all.
+    for values in spread[1]:
+        values[outside > _MOST_CLIPPED * live.known] = np.nan
 
     stat, p, dof = (np.full(len(few), np.nan) for _ in range(3))
     many = usable & ~few
@@ -196,7 +203,6 @@ def _numeric(ref: Layout, live: Layout) -> Rows:
 
     with_rates = role != "target"  # labels come late, and their NULLs say nothing
     parts.append(_null_rates(ref, live).where(with_rates))
-    outside = live.counts[:, 0] + live.counts[:, -1]
     reasons = _none(ref, live)
     p = beyond_range(outside, live.known, ref.known)
     h = cohen_h(np.zeros_like(outside), ref.known, outside, live.known)

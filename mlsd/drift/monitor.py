@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Self
+
+import numpy as np
 
 from mlsd._inputs import as_column
 from mlsd._lazy import pandas as pd
+from mlsd._types import IntArray
 from mlsd._validation import check_fraction, check_positive, check_positive_int
-from mlsd.drift._calibrate import Calibration, Scales, Window, calibrate, window_sizes
+from mlsd.drift._calibrate import Calibration, Scales, Window, calibrate, stretches, window_sizes
 from mlsd.drift._frames import column_of, n_rows, names_of, take, without
 from mlsd.drift._hypotheses import CHECKS, RULES, Reference, Rows
 from mlsd.drift._monitor_json import dump, load
@@ -31,6 +35,8 @@ from mlsd.drift.report import DriftReport, Unchecked
 __all__ = ["DriftMonitor"]
 
 _DAYS_PER_QUARTER = 91
+# Into so many stretches of time the reference is cut when its own rows calibrate it.
+_STRETCHES = 4
 _SEVERITY = ("page", "watch", "unchecked", "ok")
 
 
@@ -477,8 +483,8 @@ class DriftMonitor:
             The season of `X`, where there are seasons.
         held_out : bool, default True
             Whether none of the rows is in the reference. False is for rows of the reference itself:
-            no row lies outside the range that it helped to set, so windows of one half of `X` are
-            then judged by a profile of the other half.
+            no row lies outside the range that it helped to set, so the windows of each quarter of
+            `X` are then judged by a profile of the other three.
         random_state : int or Generator, optional
             For the bootstrap.
 
@@ -498,22 +504,20 @@ class DriftMonitor:
         label, X = self._season_label(X, season)
         if not isinstance(held_out, bool):
             raise TypeError(f"held_out must be True or False; got {held_out!r}")
-        judges = [(self, label), (self, label)]
+        judges = [self._judge(label)] * 2
         if not held_out:
-            size, _, half = window_sizes(n_rows(X, "X"), n_live, self.min_rows)
-            others = slice(half * size, None), slice(0, half * size)
-            judges = [(self._of_rows(X, y, prediction, rows), "") for rows in others]
-
-        def judge(half: int, window: Any, window_y: Any, window_prediction: Any) -> Window:
-            monitor, season_label = judges[half]
-            lives, _ = monitor._live(window, season_label, window_y, window_prediction)
-            return Window(monitor._rows(lives), monitor._all_findings(lives))
-
+            size, count = window_sizes(n_rows(X, "X"), n_live, self.min_rows)
+            ends = [size * at for at in stretches(count, _STRETCHES)]
+            ends[-1] = n_rows(X, "X")
+            judges = [
+                self._of_rows(X, y, prediction, np.r_[0:start, stop : ends[-1]])._judge("")
+                for start, stop in pairwise(ends)
+            ]
         calibration, self._scales = calibrate(
             X,
             y,
             prediction,
-            judge=judge,
+            judges=judges,
             pages=self._pages,
             alpha=self.alpha,
             block=block,
@@ -523,6 +527,15 @@ class DriftMonitor:
         )
         return calibration
 
+    def _judge(self, label: str) -> Callable[[Any, Any, Any], Window]:
+        """Return the function that compares a window with the reference of a season."""
+
+        def judge(window: Any, y: Any, prediction: Any) -> Window:
+            lives, _ = self._live(window, label, y, prediction)
+            return Window(self._rows(lives), self._all_findings(lives))
+
+        return judge
+
     def _pages(self, window: Window) -> bool:
         verdict, _, _ = verdicts(
             window.rows, alpha=self.alpha, watch_fdr=self.watch_fdr, min_effect=self.min_effect
@@ -530,7 +543,7 @@ class DriftMonitor:
         broken = any(finding.verdict == "page" for _, finding in window.findings)
         return broken or bool((verdict == "page").any())
 
-    def _of_rows(self, X: Any, y: Any, prediction: Any, rows: slice) -> DriftMonitor:
+    def _of_rows(self, X: Any, y: Any, prediction: Any, rows: IntArray) -> DriftMonitor:
         """Return a monitor with these options whose reference is some rows of `X`."""
         return DriftMonitor(**self._options()).fit(
             take(X, rows),

@@ -7,12 +7,14 @@ import re
 import pytest
 
 from chapters import CHAPTERS
-from mlsd import data, funnel, metrics, plotting
+from mlsd import data, drift, funnel, metrics, plotting
 
 PAGE = (CHAPTERS / "reference" / "api.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [data, funnel, metrics, plotting], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [data, drift, funnel, metrics, plotting], ids=lambda m: m.__name__
+)
 def test_every_public_name_is_described_once(module):
     if f".. automodule:: {module.__name__}\n   :members:" in PAGE:
         return  # all of __all__, by Sphinx

@@ -311,3 +311,14 @@ def test_weights_of_a_column_sum_to_one(monitor, live):
     single = total[[" ~ " not in name for name in total.index]]
     np.testing.assert_allclose(single, 1.0)
     np.testing.assert_allclose(total.drop(single.index).sum(), 1.0)
+
+
+def test_values_beyond_the_reference_do_not_pass_for_a_smaller_spread():
+    """Clipped to the reference's ends, a column that is merely higher would not spread at all."""
+    rng = np.random.default_rng(0)
+    reference = pd.DataFrame({"t": rng.normal(40, 10, 20_000)})
+    report = DriftMonitor().fit(reference).compare(pd.DataFrame({"t": rng.normal(80, 10, 2_000)}))
+    first = report.page[0]
+    assert (first.column, first.check, first.measure) == ("t", "distribution", "d")
+    assert "higher" in first.sentence
+    assert "log sd ratio" not in set(report.to_frame()["measure"])
