@@ -62,13 +62,17 @@ mutate: $(STAMP)
 bench: $(STAMP)
 	for benchmark in benchmarks/[!_]*.py; do $(PY) $$benchmark --smoke || exit 1; done
 
-# The comparisons in full, back to back on an idle machine, kept for the page that shows them.
+# The comparisons in full, back to back on an idle machine, kept for the page that shows them. The
+# peers of drift need environments of their own: `python benchmarks/_drift_peers.py --make DIR`.
+PEERS ?= _build/drift_peers
 bench-record: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/ranking.py --json benchmarks/results/ranking.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/binary.py --json benchmarks/results/binary.json
 	OMP_NUM_THREADS=1 NPY_DISABLE_CPU_FEATURES=X86_V4 $(PY) benchmarks/binary.py --json benchmarks/results/binary_avx2.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/retrieval.py --json benchmarks/results/retrieval.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/funnel.py --json benchmarks/results/funnel.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/drift_speed.py --peers $(PEERS) --json benchmarks/results/drift_speed.json
+	$(PY) benchmarks/drift_power.py --jobs 2 --peers $(PEERS) --json benchmarks/results/drift_power.json
 
 # The finished pages in a real browser: for CI, which has one.
 browser: book

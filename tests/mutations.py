@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = "tests/metrics/test_"
 FUNNEL = "tests/funnel/test_"
+DRIFT = "tests/drift/test_"
 
 
 @dataclass(frozen=True)
@@ -373,6 +374,126 @@ FAULTS = [
         "ordered[ordered[objective] > highest]",
         "ordered[ordered[objective] >= highest]",
         f"{FUNNEL}funnel_allocation.py",
+    ),
+    # Drift.
+    Fault(
+        "drift: Holm without the weights",
+        "mlsd/drift/_adjust.py",
+        "steps = values[order] * (np.maximum(left, ordered) / ordered)",
+        "steps = values[order] * np.arange(order.size, 0, -1)",
+        f"{DRIFT}statistics_effects.py::test_adjustments_against_loops",
+    ),
+    Fault(
+        "drift: a page by the share of false alarms",
+        "mlsd/drift/_verdicts.py",
+        "sure = made & (holm <= alpha)",
+        "sure = made & (fdr <= alpha)",
+        f"{DRIFT}verdicts.py::test_what_is_sure_by_the_share_of_false_alarms_alone_does_not_page",
+    ),
+    Fault(
+        "drift: the effect must be large, and not its bound",
+        "mlsd/drift/_verdicts.py",
+        "large = (rows.bound > min_effect)",
+        "large = (np.abs(rows.effect) > min_effect)",
+        f"{DRIFT}verdicts.py::test_the_bound_decides_and_not_the_effect",
+    ),
+    Fault(
+        "drift: NULLs are dropped",
+        "mlsd/drift/_layout.py",
+        "0 if column is None else column.n_null for",
+        "0 for",
+        f"{DRIFT}verdicts.py::test_the_p_value_of_nulls_is_fishers",
+    ),
+    Fault(
+        "drift: live rows have edges of their own",
+        "mlsd/drift/_references.py",
+        "profile = Profile.from_frame(X, like=whole.profile, y=y",
+        "profile = Profile.from_frame(X, y=y",
+        f"{DRIFT}monitor.py::test_faults_page_and_spare_the_rest",
+    ),
+    Fault(
+        "drift: a merge forgets what lies above",
+        "mlsd/drift/_columns.py",
+        '            "n_below",\n            "n_above",\n',
+        '            "n_below",\n',
+        f"{DRIFT}profile_merge.py",
+    ),
+    Fault(
+        "drift: half the p-value of Anderson and Darling",
+        "mlsd/drift/_anderson_darling.py",
+        "p[told] = np.exp(",
+        "p[told] = 0.5 * np.exp(",
+        f"{DRIFT}statistics.py::test_limit_law_with_ties_against_imhof",
+    ),
+    Fault(
+        "drift: twice the p-value of Klotz",
+        "mlsd/drift/_klotz.py",
+        "2 * np.exp(log_tail)",
+        "4 * np.exp(log_tail)",
+        f"{DRIFT}statistics.py::test_size_far_out[klotz-fine]",
+    ),
+    Fault(
+        "drift: the reference of a χ² test is taken as exact",
+        "mlsd/drift/_chi2.py",
+        "pool_small_cells(*two_samples(ref, live), ordered=ordered)",
+        "pool_small_cells(two_samples(ref, live)[0] * 1e6, live, ordered=ordered)",
+        f"{DRIFT}statistics_shares.py::test_exactness_of_the_reference_is_not_assumed",
+    ),
+    Fault(
+        "drift: no new category is expected",
+        "mlsd/drift/_proportions.py",
+        "ones / clumps + 1.0",
+        "0 * ones + 1.0",
+        f"{DRIFT}statistics_shares.py::test_unseen_against_the_binomial_law",
+    ),
+    Fault(
+        "drift: the effect of new categories counts from none",
+        "mlsd/drift/_hypotheses.py",
+        "h = cohen_h(singletons,",
+        "h = cohen_h(0 * singletons,",
+        f"{DRIFT}verdicts.py::test_words_that_come_once_foretell_new_ones",
+    ),
+    Fault(
+        "drift: a category that was met by luck stays by itself",
+        "mlsd/drift/_hypotheses.py",
+        "before, after = _fair_cells(ref, live, capped)",
+        "before, after = ref, live",
+        f"{DRIFT}verdicts.py::test_clean_windows_of_many_categories_keep_the_budget",
+    ),
+    Fault(
+        "drift: the reference of an index is taken as exact",
+        "mlsd/drift/distances.py",
+        "scale, dof = 1 / n_ref + 1 / n_live, n_cells - 1",
+        "scale, dof = 1 / n_live, n_cells - 1",
+        f"{DRIFT}distances.py::test_psi_critical_value",
+    ),
+    Fault(
+        "drift: another type goes unsaid",
+        "mlsd/drift/_schema.py",
+        "in live.retyped.items()",
+        "in {}.items()",
+        f"{DRIFT}monitor_rules.py::test_schema",
+    ),
+    Fault(
+        "drift: the AUC without a change spreads too far",
+        "mlsd/drift/domain.py",
+        "(12 * n_ref * m)",
+        "(6 * n_ref * m)",
+        f"{DRIFT}domain.py::test_the_null_spread_is_that_of_all_ways_to_deal_the_ranks",
+    ),
+    Fault(
+        "drift: correlations of all pairs scatter like normal ones",
+        "mlsd/drift/_hypotheses.py",
+        "v_ref = ref.pairs.variance()[before]",
+        "v_ref = np.ones(len(one))",
+        f"{DRIFT}verdicts.py::test_correlations_of_pairs_with_heavy_tails_do_not_cry_wolf",
+    ),
+    Fault(
+        "drift: what clean windows say is ignored",
+        "mlsd/drift/_scales.py",
+        "p[known] = np.maximum(law.p(_statistic(some)), some.p)",
+        "p[known] = some.p",
+        f"{DRIFT}monitor_power.py::test_block_bootstrap_finds_what_windows_find",
     ),
 ]
 

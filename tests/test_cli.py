@@ -492,7 +492,12 @@ BAD = {
     "no such segment": (["drift", R, S, "--segments", "b"], r"--segments b: .*no such column"),
     "nothing to ignore": (["drift", R, S, "--ignore", "prize"], r"--ignore prize: neither"),
     "nothing to leave out": (["profile", R, "--ignore", "prize"], r"--ignore prize: "),
-    "few rows": (["drift", R, "{bad}/few.csv"], r"20 rows"),
+    "few rows": (["drift", R, "{bad}/few.csv"], r"few\.csv has 20 rows; min_rows=100 are"),
+    "few of the reference": (["drift", "{bad}/few.csv", S], r"few\.csv has 20 reference rows"),
+    "few by segment": (
+        ["drift", R, "{bad}/few.csv", "--segments", "shop"],
+        r"few\.csv has 20 rows",
+    ),
     "expect is no json": (["drift", R, S, "--expect", "{bad}/broken.json"], r"is not JSON"),
     "expect is a list": (["drift", R, S, "--expect", "{bad}/list.json"], r"an object of columns"),
     "expect key": (
@@ -538,6 +543,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(files, monkeypatch):
     [
         (ZeroDivisionError("boom"), 2, "a fault of mlsd"),
         (KeyboardInterrupt(), 130, "Interrupted"),
+        (TypeError("a must be a number"), 2, "Error: a must be a number"),
     ],
 )
 def test_no_crash_looks_like_a_page(files, monkeypatch, error, code, said):
@@ -547,6 +553,14 @@ def test_no_crash_looks_like_a_page(files, monkeypatch, error, code, said):
     monkeypatch.setattr(_drift, "open_table", fail)
     result = good("drift", files / "reference.csv", files / "same.csv", code=code)
     assert said in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_type_error_that_nobody_raised_is_a_fault(files, monkeypatch):
+    monkeypatch.setattr(_drift, "open_table", lambda *_, **__: 1 + "")
+    result = good("drift", files / "reference.csv", files / "same.csv", code=2)
+    assert "a fault of mlsd" in result.stderr
+    assert "Traceback" in result.stderr
     assert result.stdout == ""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +116,7 @@ def drift(
 
     Both are CSV (.csv, .tsv, perhaps with .gz) or Parquet files; REFERENCE may be a profile that
     "mlsd profile" stored. In a CSV an empty field, NA, NaN, null and the like count as NULL.
-    An identifier or a time stamp written as text always drifts: leave it out with --ignore.
+    An identifier or a time stamp written as text tells nothing: leave it out with --ignore.
 
     \b
     Examples:
@@ -178,9 +180,23 @@ def _against_profile(
             "mlsd profile takes --target, --prediction and --ignore, and the others need the rows"
         )
     profile = read_profile(reference)
-    monitor.fit(profile)
+    with _named(reference):
+        monitor.fit(profile)
     table = open_table(live, like=profile, ignore=frozenset())
-    return monitor.compare(profile_of(table, like=profile))
+    with _named(live):
+        return monitor.compare(profile_of(table, like=profile))
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file in place of the argument that holds its rows."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        if not text.startswith("X "):
+            raise
+        raise ValueError(f"{path}{text.removeprefix('X')}") from error
 
 
 def _against_table(
@@ -196,29 +212,34 @@ def _against_table(
     target, prediction = options["target"], options["prediction"]
     if options["segments"] is None and options["season"] is None and not calibrate:
         profile = profile_of(before, target=target, prediction=prediction)
-        monitor.fit(profile)
-        return monitor.compare(profile_of(_live(live, before, profile, ignore), like=profile))
+        with _named(reference):
+            monitor.fit(profile)
+        with _named(live):
+            return monitor.compare(profile_of(_live(live, before, profile, ignore), like=profile))
     rows = all_rows(before)
-    monitor.fit(
-        rows,
-        y=target,
-        prediction=prediction,
-        segments=options["segments"],
-        season=options["season"],
-    )
+    with _named(reference):
+        monitor.fit(
+            rows,
+            y=target,
+            prediction=prediction,
+            segments=options["segments"],
+            season=options["season"],
+        )
     after = _live(live, before, profile_of(before, target=target, prediction=prediction), ignore)
     live_rows = all_rows(after)
     if calibrate:
         windows = max(len(live_rows), monitor.min_rows)
-        calibration = monitor.calibrate(
-            rows, y=target, prediction=prediction, n_live=windows, held_out=False
-        )
+        with _named(reference):
+            calibration = monitor.calibrate(
+                rows, y=target, prediction=prediction, n_live=windows, held_out=False
+            )
         click.echo(str(calibration), err=True)
-    return monitor.compare(
-        live_rows,
-        y=target if target in after.names else None,
-        prediction=prediction if prediction in after.names else None,
-    )
+    with _named(live):
+        return monitor.compare(
+            live_rows,
+            y=target if target in after.names else None,
+            prediction=prediction if prediction in after.names else None,
+        )
 
 
 def _live(live: str, before: Table, profile: Profile, ignore: tuple[str, ...]) -> Table:
@@ -249,7 +270,7 @@ def _read_expect(path: str) -> dict[str, Any]:
 
 
 def _hint(report: DriftReport) -> None:
-    """Name the columns that look like identifiers, on stderr: they drift whatever happens."""
+    """Name the columns that look like identifiers, on stderr: their values tell nothing."""
     names = [
         column.name
         for column in report.reference.columns

@@ -7,7 +7,7 @@ import traceback
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -40,13 +40,27 @@ class Commands(click.Group):
             except _EXPECTED as error:
                 if getattr(error, "errno", None) == errno.EPIPE:
                     raise  # whoever read the output has seen enough; click ends quietly
+                if _by_accident(error):
+                    _own_fault(ctx)
                 raise Refused(_sentence(error)) from None
             except Exception:  # a fault of ours must not look like a page to whoever reads codes
-                click.echo(traceback.format_exc(), err=True)
-                click.echo("This is a fault of mlsd, not of your input.", err=True)
-                ctx.exit(2)
+                _own_fault(ctx)
             finally:
                 _tell(caught)
+
+
+def _by_accident(error: BaseException) -> bool:
+    """Return whether a TypeError is no refusal: no line raised it, an operation failed."""
+    if not isinstance(error, TypeError):
+        return False
+    line = traceback.extract_tb(error.__traceback__)[-1].line
+    return bool(line) and not str(line).lstrip().startswith("raise")
+
+
+def _own_fault(ctx: click.Context) -> NoReturn:
+    click.echo(traceback.format_exc(), err=True)
+    click.echo("This is a fault of mlsd, not of your input.", err=True)
+    ctx.exit(2)
 
 
 def _sentence(error: BaseException) -> str:

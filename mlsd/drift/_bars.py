@@ -97,7 +97,11 @@ def _numeric(before: ColumnProfile, after: ColumnProfile) -> Bars:
     extra = _extra(
         before,
         after,
-        {"below": (before.n_below, after.n_below), "above": (before.n_above, after.n_above)},
+        {
+            "below": (before.n_below, after.n_below),
+            "above": (before.n_above, after.n_above),
+            "between": (before.n_unseen, after.n_unseen),
+        },
     )
     ends = np.concatenate(([before.ref_minimum], before.edges, [before.ref_maximum]))
     cells, total = before.counts.size, int(before.counts.sum())

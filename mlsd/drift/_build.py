@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlsd._inputs import as_floats
-from mlsd._types import BoolArray, FloatArray
+from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd.drift._columns import ColumnProfile
 from mlsd.drift._pairs import PairProfile, PairWork
 from mlsd.drift._read import KINDS, Source, read_frame, read_values
@@ -61,8 +61,10 @@ class Data:
         The column of the frame that is one of them.
     order : tuple of str
         Names of the features in their order.
+    counts : dict of str to ndarray
+        Counts by cell that planning has made already.
     levels : dict of str to dict
-        Counts of levels that planning has made already.
+        The same of levels.
     """
 
     n_rows: int
@@ -70,6 +72,7 @@ class Data:
     outcomes: dict[str, Source]
     sources: dict[str, str]
     order: tuple[str, ...]
+    counts: dict[str, IntArray] = field(default_factory=dict)
     levels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -127,24 +130,41 @@ def plan_columns(data: Data, n_bins: int, max_categories: int) -> Cells:
             low, high = source.seconds()
             return ColumnProfile(*naming, ref_minimum=low, ref_maximum=high)
         if kind == "numeric":
-            values = source.floats()
-            ordered = np.sort(values[np.isfinite(values)])
+            ordered, finite = _finite_sorted(source.floats())
             column = ColumnProfile.plan_numeric(*naming, ordered, n_bins)
-            return column.with_groups(column.count_of(ordered)) if grouped else column
+            counts = column.count_of(ordered)
+            if grouped:
+                return column.with_groups(counts)
+            if finite:
+                data.counts[source.name] = counts
+            return column
         found = data.levels[source.name] = source.levels()
         column = ColumnProfile.plan_categorical(*naming, found, max_categories)
         return column.with_groups(column.counts) if grouped else column
 
     outcomes = {name: plan(source, grouped=False) for name, source in data.outcomes.items()}
-    data.levels.clear()  # a feature may have the name of one of them
+    # A feature may have the name of one of them.
+    data.levels.clear()
+    data.counts.clear()
     outcomes = {name: plan(source, grouped=False) for name, source in data.outcomes.items()}
-    data.levels.clear()  # a feature may have the name of one of them
+    # A feature may have the name of one of them.
+    data.levels.clear()
+    data.counts.clear()
     columns = tuple(plan(source, grouped=grouped) for source in data.features.values())
     return Cells(columns, outcomes, data.sources)
 
 
-def fill(cells: Cells, pairs: PairProfile | None, data: Data) -> Filled:
-    """Return the counts and sums of a frame on `cells`."""
+def _finite_sorted(values: FloatArray) -> tuple[FloatArray, bool]:
+    """Return the finite values, ascending, and whether none was infinite."""
+    ordered = np.sort(values)  # NaN come last
+    start = np.searchsorted(ordered, -np.inf, side="right")
+    end = np.searchsorted(ordered, np.inf, side="left")
+    known = np.searchsorted(ordered, np.inf, side="right")
+    return ordered[start:end], bool(start == 0 and end == known)
+
+
+def fill(cells: Cells, pairs: PairProfile | None, data: Data, *, later: bool = False) -> Filled:
+    """Return the counts and sums of a frame on `cells`; with `later`, high sums of pairs wait."""
     retyped: dict[str, tuple[str, str]] = {}
 
     def fits(plan: ColumnProfile, source: Source) -> bool:
@@ -169,10 +189,11 @@ def fill(cells: Cells, pairs: PairProfile | None, data: Data) -> Filled:
             continue
         source = data.features[plan.name]
         if plan.kind == "numeric":
-            works[plan.name] = NumericWork(plan), source
+            works[plan.name] = NumericWork(plan, data.counts.get(plan.name)), source
         else:
             columns[plan.name] = _fill_levels(plan, source, data.levels.get(plan.name), y)
-    moments = _fill_numbers(works, pairs, y, data.n_rows)
+    adder = None if pairs is None else PairWork(pairs, data.n_rows if later else 0)
+    moments = _fill_numbers(works, adder, y, data.n_rows)
     for name, (work, source) in works.items():
         columns[name] = work.done(source.dtype)
     return Filled(
@@ -185,15 +206,14 @@ def fill(cells: Cells, pairs: PairProfile | None, data: Data) -> Filled:
 
 def _fill_numbers(
     works: dict[str, tuple[NumericWork, Source]],
-    pairs: PairProfile | None,
+    adder: PairWork | None,
     y: Target | None,
     n_rows: int,
 ) -> PairProfile | None:
     """Add all numeric columns, block by block: those of one block meet in the cache."""
-    k = 0 if pairs is None else len(pairs.names)
-    row_of = {} if pairs is None else {name: i for i, name in enumerate(pairs.names)}
+    names = () if adder is None else adder.plan.names
+    k, row_of = len(names), {name: i for i, name in enumerate(names)}
     absent = [i for name, i in row_of.items() if name not in works]
-    adder = None if pairs is None else PairWork(pairs)
     block = np.zeros((k + 1, min(_ROWS, n_rows)))  # the last row is for columns without pairs
     readers: list[tuple[int, NumericWork, Iterator[FloatArray]]] = [
         (row_of.get(name, k), work, source.blocks(_ROWS)) for name, (work, source) in works.items()
@@ -205,11 +225,19 @@ def _fill_numbers(
         with np.errstate(over="ignore", invalid="ignore"):
             for row, work, reader in readers:
                 missing = work.add(next(reader), block[row, :size], part)
-                if missing is not None and row < k:
+                if row == k:
+                    whole = block[row, :size]
+                    work.add_clipped(int(whole.sum()), int(np.dot(whole, whole)))
+                elif missing is not None:
                     null[row] = missing
         if adder is not None:
             adder.add(block[:k, :size], null)
-    return None if adder is None else adder.done()
+    if adder is None:
+        return None
+    for row, work, _ in readers:
+        if row < k:  # the pairs have them already
+            work.add_clipped(int(adder.sums["first"][row]), int(adder.sums["p11"][row, row]))
+    return adder.done()
 
 
 def _fill_levels(

@@ -54,8 +54,7 @@ class ColumnProfile(Result):
     ref_minimum, ref_maximum : float
         The same of the reference.
     discrete : bool
-        Numeric: whether each distinct value of the reference has a cell of its own. A live value
-        between two of them is counted with one of the two.
+        Numeric: whether each distinct value of the reference has a cell of its own.
     centre : float
         Numeric: what sums are taken about, the mean of the reference's clipped values.
     s1, s2 : float
@@ -73,7 +72,8 @@ class ColumnProfile(Result):
         Categorical: values of levels beyond `max_categories`.
     n_unseen : int
         Categorical: values of levels that the reference does not have. If the reference was capped
-        they cannot be told from the others, and are counted in `n_other`.
+        they cannot be told from the others, and are counted in `n_other`. Discrete numeric: values
+        within the reference's range that are none of its values.
     capped : bool
         Categorical: whether the reference had more levels than were kept.
     n_singletons : int
@@ -234,15 +234,16 @@ class ColumnProfile(Result):
         )
         if not ordered.size:
             return plan
-        low, high = float(ordered[0]), float(ordered[-1])
+        # Plus 0: no negative zero, which JSON would lose.
+        low, high = float(ordered[0]) + 0.0, float(ordered[-1]) + 0.0
         beyond = int(_CLIP * ordered.size)
-        clip_low, clip_high = float(ordered[beyond]), float(ordered[-1 - beyond])
+        clip_low, clip_high = float(ordered[beyond]) + 0.0, float(ordered[-1 - beyond]) + 0.0
         if clip_low == clip_high:  # nearly constant: what varies lies beyond the quantiles
             clip_low, clip_high = low, high
         with np.errstate(over="ignore", invalid="ignore"):
             centre = float(np.clip(ordered, clip_low, clip_high).mean())
         centre = centre if math.isfinite(centre) else float(ordered[ordered.size // 2])
-        centre = min(max(centre, clip_low), clip_high)
+        centre = min(max(centre, clip_low), clip_high) + 0.0
         reach = max(clip_high - centre, centre - clip_low)
         return dataclasses.replace(
             plan,

@@ -6,6 +6,8 @@ live minus reference, except Cramér's V, which has none.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +22,16 @@ __all__ = [
     "cramers_v",
     "fisher_difference",
     "fisher_z_effect",
+    "folded_bound",
     "log_sd_ratio",
     "noncentrality",
 ]
 
-_BISECTIONS = 50
+_NEAR_ONE = 1e-10  # z stops at a correlation this far from 1, where nearer ones are rounding
+_MOST_STEPS = 50
+# Newton's last step is the square of the one before: where that is small enough.
+_NEAR = 1e-9
+_LEAST = 4 * float(np.finfo(np.float64).eps)
 
 
 class Effect(NamedTuple):
@@ -126,7 +133,7 @@ def cohen_h(
         )
     half = _quantile(0.5 + level / 2) * stderr
     towards_zero = np.where(effect > 0, np.maximum(low, 0), np.minimum(high, 0))
-    bound = _folded_bound(towards_zero, stderr, level)
+    bound = folded_bound(towards_zero, stderr, level)
     return Effect(effect, low - half, high + half, bound)
 
 
@@ -168,11 +175,9 @@ def cramers_v(ref: npt.ArrayLike, live: npt.ArrayLike, *, level: float = 0.95) -
     effect = np.sqrt(np.clip(distance - dof * scale, 0, 1))
     stat = np.where(undefined, 0.0, distance / scale)
     tail = 0.5 - level / 2
-    ends = [
-        np.where(undefined, np.nan, np.sqrt(np.clip(noncentrality(stat, dof, share) * scale, 0, 1)))
-        for share in (tail, 1 - tail, 1 - level)
-    ]
-    return Effect(effect, *ends)
+    shares = np.array([tail, 1 - tail, 1 - level]).reshape(3, *[1] * stat.ndim)
+    ends = np.sqrt(np.clip(noncentrality(stat, dof, shares) * scale, 0, 1))
+    return Effect(effect, *np.where(undefined, np.nan, ends))
 
 
 def fisher_z_effect(
@@ -193,6 +198,7 @@ def fisher_z_effect(
         Correlations and numbers of pairs.
     v_ref, v_live : array-like
         n times the variance of z in each sample: 1 for normal data; `v_live` defaults to `v_ref`.
+        Below 1 they count as 1, see :func:`fisher_difference`.
 
     Examples
     --------
@@ -212,12 +218,17 @@ def fisher_difference(
     n_live: npt.ArrayLike,
     v_live: npt.ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the difference of Fisher's z and its standard error; nan below four pairs."""
+    """Return the difference of Fisher's z and its standard error; nan below four pairs.
+
+    Variances below 1, that of independent columns, count as 1. Where two columns are rarely off
+    their usual value, the rows in which both are make the variance. A sample that happens to hold
+    few of them tells one near 0, and the next such row would seem impossible.
+    """
     r0, n0, v0, r1, n1 = _floats(r_ref, n_ref, v_ref, r_live, n_live)
     v1 = v0 if v_live is None else np.asarray(v_live, dtype=np.float64)
+    v0, v1 = np.maximum(v0, 1.0), np.maximum(v1, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        # A correlation of exactly ±1 has no finite z: stop where float64 does.
-        edge = 1 - 2**-52
+        edge = 1 - _NEAR_ONE
         difference = np.arctanh(np.clip(r1, -edge, edge)) - np.arctanh(np.clip(r0, -edge, edge))
         known = (n0 > 3) & (n1 > 3)
         stderr = np.sqrt(np.where(known, v0 / (n0 - 3) + v1 / (n1 - 3), np.nan))
@@ -236,10 +247,10 @@ def _quantile(share: float) -> float:
 
 def _normal(effect: FloatArray, stderr: FloatArray, level: float) -> Effect:
     half = _quantile(0.5 + level / 2) * stderr
-    return Effect(effect, effect - half, effect + half, _folded_bound(effect, stderr, level))
+    return Effect(effect, effect - half, effect + half, folded_bound(effect, stderr, level))
 
 
-def _folded_bound(effect: FloatArray, stderr: FloatArray, level: float) -> FloatArray:
+def folded_bound(effect: FloatArray, stderr: FloatArray, level: float) -> FloatArray:
     """Return b with P(|N(b, stderr²)| >= |effect|) = 1 - level, or 0 if no b above 0 has it.
 
     ``|effect| - 1.645 stderr`` is not enough: near 0 both tails count, and it errs twice as often.
@@ -248,30 +259,96 @@ def _folded_bound(effect: FloatArray, stderr: FloatArray, level: float) -> Float
 
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.abs(effect) / stderr
-    low, high = np.zeros_like(size), size.copy()
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        too_low = ndtr(middle - size) + ndtr(-middle - size) < 1 - level
-        low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
-    bound = np.where(2 * ndtr(-size) >= 1 - level, 0.0, low)
-    return np.where(np.isnan(size), np.nan, bound * stderr)
+        bound = np.where(np.isnan(size), np.nan, 0.0 * stderr)
+        beyond = (2 * ndtr(-size) < 1 - level) & np.isfinite(size)
+        bound[beyond] = _folded_mean(size[beyond], 1 - level) * stderr[beyond]
+    return bound
+
+
+def _folded_mean(size: FloatArray, share: float) -> FloatArray:
+    """Return the mean b of a normal law of variance 1 with P(|N| >= size) = share, b above 0.
+
+    By Newton's method for b²: at b = 0 the chance has no slope in b. It starts at the solution for
+    one tail, which is above, and a step that leaves the bracket is replaced by its middle.
+    """
+    from scipy.special import ndtr
+
+    low, high = np.zeros_like(size), np.square(size + _quantile(share))
+    square = high.copy()
+    for _ in range(_MOST_STEPS):
+        b = np.sqrt(square)
+        excess = ndtr(b - size) + ndtr(-b - size) - share
+        low, high = np.where(excess < 0, square, low), np.where(excess < 0, high, square)
+        slope = (np.exp(-((b - size) ** 2) / 2) - np.exp(-((b + size) ** 2) / 2)) / (
+            2 * b * math.sqrt(2 * math.pi)
+        )
+        following = square - excess / slope
+        inside = (following >= low) & (following <= high)
+        following = np.where(inside, following, (low + high) / 2)
+        done = np.abs(following - square) <= _NEAR * square
+        square = following
+        if done.all():
+            break
+    return np.sqrt(square)
 
 
 def noncentrality(stat: FloatArray, dof: FloatArray, share: float | FloatArray) -> FloatArray:
     """Return the noncentrality at which P(noncentral χ² >= stat) is `share`, at least 0."""
-    low = np.zeros_like(stat)
-    high = 2 * stat + 4 * dof + 100.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        too_low = _noncentral_tail(stat, dof, middle) < share
-        low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
-    return np.where(dof > 0, low, 0.0)
+    from scipy.special import ndtri
+
+    stat, dof, share = _floats(stat, dof, share)
+    wanted = np.asarray(ndtri(share))
+    result = np.zeros(stat.shape)
+    above = (dof > 0) & (_noncentral_normal(stat, dof, np.zeros_like(stat)) < wanted)
+    if above.any():
+        stat, dof, wanted = stat[above], dof[above], wanted[above]
+
+        def excess(root: FloatArray) -> FloatArray:
+            return np.asarray(_noncentral_normal(stat, dof, root**2 - dof) - wanted)
+
+        # The root of the mean makes the chance nearly linear on the normal scale.
+        root = _crossing(excess, np.sqrt(dof), np.sqrt(2 * stat + 5 * dof + 100.0))
+        result[above] = np.maximum(root**2 - dof, 0.0)
+    return result
 
 
-def _noncentral_tail(stat: FloatArray, dof: FloatArray, shift: FloatArray) -> FloatArray:
-    """Return P(noncentral χ² >= stat) by Sankaran's (1963) normal approximation of a power."""
-    from scipy.special import ndtr
+def _crossing(
+    function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """Return where an ascending function of each entry crosses 0 between `low` and `high`.
 
+    References
+    ----------
+    Chandrupatla (1997), A new hybrid quadratic/bisection algorithm for finding the zero of a
+    nonlinear function without using derivatives, Advances in Engineering Software 28(3).
+    """
+    a, b = low, high
+    f_a, f_b = function(a), function(b)
+    t = f_a / (f_a - f_b)
+    for _ in range(_MOST_STEPS):
+        x = a + t * (b - a)
+        f_x = function(x)
+        same = (f_x > 0) == (f_a > 0)
+        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
+        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
+        a, f_a = x, f_x
+        width = np.abs(b - a)
+        least = _LEAST * np.abs(a)
+        if ((width <= 2 * least) | (f_a == 0)).all():
+            break
+        with np.errstate(invalid="ignore", divide="ignore"):
+            xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+            quadratic = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+            inverse = f_a / (f_b - f_a) * f_c / (f_b - f_c)
+            inverse += (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
+            limit = np.minimum(least / width, 0.5)
+            t = np.clip(np.where(quadratic, inverse, 0.5), limit, 1 - limit)
+        t[f_a == 0] = 0.0
+    return np.where(np.abs(f_a) < np.abs(f_b), a, b)
+
+
+def _noncentral_normal(stat: FloatArray, dof: FloatArray, shift: FloatArray) -> FloatArray:
+    """Return z with P(noncentral χ² >= stat) = Φ(z), by Sankaran's (1963) normal power."""
     dof = np.maximum(dof, 1.0)
     mean, spread, third = dof + shift, dof + 2 * shift, dof + 3 * shift
     power = 1 - 2 * mean * third / (3 * spread**2)
@@ -279,4 +356,4 @@ def _noncentral_tail(stat: FloatArray, dof: FloatArray, shift: FloatArray) -> Fl
     m = (power - 1) * (1 - 3 * power)
     centre = 1 + power * ratio * (power - 1 - 0.5 * (2 - power) * m * ratio)
     width = power * np.sqrt(2 * ratio) * (1 + 0.5 * m * ratio)
-    return np.asarray(ndtr(-((stat / mean) ** power - centre) / width))
+    return np.asarray((centre - (stat / mean) ** power) / width)

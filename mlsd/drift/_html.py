@@ -165,8 +165,9 @@ def _ended(text: str) -> str:
 def _chance(alarm: Alarm) -> str:
     if alarm.is_rule:
         return f"{escape(alarm.check)}: a rule, no chance involved"
-    adjusted = "Holm" if alarm.verdict == "page" else "Benjamini-Hochberg"
-    return f"{escape(alarm.check)}: p {_p(alarm.p_adj)} ({adjusted})"
+    if alarm.verdict == "page":
+        return f"{escape(alarm.check)}: p {_p(alarm.p_adj)} (Holm)"
+    return f"{escape(alarm.check)}: q {_p(alarm.q)} (Benjamini-Hochberg)"
 
 
 def _figure(report: DriftReport, column: str) -> str:
@@ -270,7 +271,7 @@ def _row(report: DriftReport, at: int) -> str:
 
 
 def _p(value: float) -> str:
-    return "< 1e-99" if value < 1e-99 else f"{value:.2g}"
+    return "&lt; 1e-99" if value < 1e-99 else f"{value:.2g}"
 
 
 def _fine_columns(report: DriftReport) -> str:

@@ -7,7 +7,7 @@ the prediction. The weights decide how the chance of a false page is spent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -75,7 +75,8 @@ class Rows:
     """Arrays of one length, one entry a check.
 
     `law` and `dof` say what the statistic follows without drift; `reason` is empty where the check
-    was made.
+    was made. Where the effect is Cramér's V, its square is a distance less ``cells * unit``, the
+    mean of the distance without drift.
     """
 
     segment: AnyArray
@@ -92,6 +93,8 @@ class Rows:
     bound: FloatArray
     law: IntArray
     dof: FloatArray
+    cells: FloatArray
+    unit: FloatArray
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -177,9 +180,10 @@ def _numeric(ref: Layout, live: Layout) -> Rows:
     weight[role == "prediction"] = _WEIGHT_OF_ONE
     weight[role == "target"] = 1.0
     measure, effect = _largest(d, spread, shape)
+    units = _units(ref, live, *coarse, few)
     check = np.where(role == "feature", "distribution", role)
     law = np.where(few, CHI2, ANDERSON)
-    parts = [_rows(ref, check, measure, weight, stat, p, effect, law, dof, reasons)]
+    parts = [_rows(ref, check, measure, weight, stat, p, effect, law, dof, reasons, *units)]
 
     # Anderson-Darling sees shifts best; what it sees late, a spread or a bump, has its own test.
     second = (role == "feature") & ~few
@@ -189,23 +193,34 @@ def _numeric(ref: Layout, live: Layout) -> Rows:
         stat[tested], p[tested] = klotz(ref.counts[tested], live.counts[tested])
     # Live values without any spread have no log ratio: then the histogram says how much changed.
     name, effect = _where(np.isnan(spread[1].effect), shape, spread)
-    rows = _rows(ref, "scale", name, _WEIGHTS["scale"], stat, p, effect, NORMAL, 1.0, reasons)
+    rows = _rows(
+        ref, "scale", name, _WEIGHTS["scale"], stat, p, effect, NORMAL, 1.0, reasons, *units
+    )
     parts.append(rows.where(second))
     stat, p, dof = (np.full(len(few), np.nan) for _ in range(3))
     if tested.any():
         stat[tested], dof[tested], p[tested] = chi2_homogeneity(
             coarse[0][tested], coarse[1][tested], ordered=True
         )
-    rows = _rows(
-        ref, "histogram", shape[0], _WEIGHTS["histogram"], stat, p, shape[1], CHI2, dof, reasons
-    )
+    weight = np.full(len(few), _WEIGHTS["histogram"])
+    rows = _rows(ref, "histogram", shape[0], weight, stat, p, shape[1], CHI2, dof, reasons, *units)
     parts.append(rows.where(second))
 
     with_rates = role != "target"  # labels come late, and their NULLs say nothing
     parts.append(_null_rates(ref, live).where(with_rates))
     reasons = _none(ref, live)
-    p = beyond_range(outside, live.known, ref.known)
-    h = cohen_h(np.zeros_like(outside), ref.known, outside, live.known)
+    # Infinite values that the reference has too are no news; new ones lie outside.
+    usual = np.where(ref.strange[0] > 0, live.strange[0], 0)
+    outside = outside - usual + live.strange[1]
+    # The values of a discrete column are like categories: what is new may lie anywhere.
+    discrete = np.array([slot.column.discrete for slot in ref.slots], dtype=np.bool_)
+    once = np.where(discrete, np.count_nonzero(ref.counts == 1, axis=1), 0)
+    p = np.where(
+        discrete,
+        unseen(outside, live.known, once, ref.known),
+        beyond_range(outside, live.known, ref.known),
+    )
+    h = cohen_h(once, ref.known, outside, live.known)
     rows = _rows(ref, "range", "h", _WEIGHT_OF_RATE, outside, p, h, TAIL, 2.0, reasons)
     parts.append(rows.where(with_rates))
     return Rows.join(parts)
@@ -214,18 +229,25 @@ def _numeric(ref: Layout, live: Layout) -> Rows:
 def _categorical(ref: Layout, live: Layout) -> Rows:
     role = _roles(ref)
     reasons = _too_few(ref, live)
+    capped = np.array([slot.column.capped for slot in ref.slots], dtype=np.bool_)
+    before, after = _fair_cells(ref, live, capped)
+    lone = capped & (np.count_nonzero(before.counts + after.counts, axis=1) < 2)
+    reasons[lone & (reasons == "")] = (
+        "the reference has more categories than are kept by name, and none is frequent enough to "
+        "be compared by itself"
+    )
     usable = reasons == ""
     stat, p, dof = (np.full(len(role), np.nan) for _ in range(3))
-    _by_cell(ref, live, usable, False, stat, p, dof)
-    measure, effect = _share_effects(ref.counts, live.counts)
+    _by_cell(before, after, usable, False, stat, p, dof)
+    measure, effect = _share_effects(before.counts, after.counts)
     weight = np.where(role == "target", 1.0, _WEIGHT_OF_ONE)
     check = np.where(role == "feature", "categories", role)
-    parts = [_rows(ref, check, measure, weight, stat, p, effect, CHI2, dof, reasons)]
+    units = _units(before, after, before.counts, after.counts)
+    parts = [_rows(ref, check, measure, weight, stat, p, effect, CHI2, dof, reasons, *units)]
 
     with_rates = role != "target"
     parts.append(_null_rates(ref, live).where(with_rates))
     singletons = np.array([slot.column.n_singletons for slot in ref.slots], dtype=np.int64)
-    capped = np.array([slot.column.capped for slot in ref.slots], dtype=np.bool_)
     new = live.counts[:, -1]
     p = unseen(new, live.known, singletons, ref.known)
     h = cohen_h(singletons, ref.known, new, live.known)
@@ -236,6 +258,31 @@ def _categorical(ref: Layout, live: Layout) -> Rows:
     rows = _rows(ref, "unseen", "h", _WEIGHT_OF_RATE, new, p, h, TAIL, 2.0, reasons)
     parts.append(rows.where(with_rates))
     return Rows.join(parts)
+
+
+def _fair_cells(ref: Layout, live: Layout, capped: BoolArray) -> tuple[Layout, Layout]:
+    """Return the counts with all categories together that the reference may have met by luck.
+
+    A category has a name because the reference has it (or, of very many, has it often), so that the
+    reference's count of a rare one is too high: new data, without any drift, have fewer of it and
+    more of those without a name. Categories stay by themselves whose count in both samples together
+    leaves no doubt that the reference would have named them.
+    """
+    total = ref.counts + live.counts
+    named = total[:, :-2] > 0
+    least = np.where(ref.counts[:, :-2] > 0, ref.counts[:, :-2], np.iinfo(np.int64).max)
+    cut = np.where(capped, least.min(axis=1, initial=np.iinfo(np.int64).max), 1).astype(np.float64)
+    sure = cut + 4 * np.sqrt(cut) + 4
+    share = ref.known / np.maximum(ref.known + live.known, 1)
+    rare = named & (total[:, :-2] * share[:, None] < sure[:, None])
+    moved = []
+    for counts in (ref.counts, live.counts):
+        kept = counts.copy()
+        kept[:, -2] += np.where(rare, counts[:, :-2], 0).sum(axis=1) + counts[:, -1]
+        kept[:, :-2][rare] = 0
+        kept[:, -1] = 0
+        moved.append(kept)
+    return replace(ref, counts=moved[0]), replace(live, counts=moved[1])
 
 
 def _by_cell(
@@ -288,7 +335,8 @@ def correlations(ref: Profile, live: Profile) -> Rows:
     r_ref, n_ref = ref.pairs.correlation()[before], ref.pairs.n[before]
     r_live, n_live = live.pairs.correlation()[after], live.pairs.n[after]
     v_ref = ref.pairs.variance()[before]
-    z, p = fisher_z(r_ref, n_ref, v_ref, r_live, n_live)
+    skewness, kurtosis = (product[before] for product in ref.pairs.tails())
+    z, p = fisher_z(r_ref, n_ref, v_ref, r_live, n_live, skewness=skewness, kurtosis=kurtosis)
     effect = fisher_z_effect(r_ref, n_ref, v_ref, r_live, n_live)
     few = np.minimum(n_ref, n_live) < LEAST
     constant = ~few & ~np.isfinite(r_ref + r_live)
@@ -297,11 +345,26 @@ def correlations(ref: Profile, live: Profile) -> Rows:
     gone = np.array([name in live.missing or name in live.retyped for name in names], dtype=bool)
     reasons[gone[one] | gone[two]] = "a column of the pair is missing or retyped"
     reasons[constant] = "a column of the pair is constant: it has no correlation"
+    clipped = np.array([_clipped(ref, name) or _clipped(live, name) for name in names], dtype=bool)
+    reasons[constant & (clipped[one] | clipped[two])] = (
+        "a column of the pair is constant within the reference's limits: it has no correlation"
+    )
     label = _objects([f"{names[i]} ~ {names[j]}" for i, j in zip(one, two, strict=True)])
     total = len(ref.pairs.names) * (len(ref.pairs.names) - 1) / 2
     return _assemble(
         label, "correlation", "z", 1 / max(total, 1.0), z, p, effect, NORMAL, 1.0, reasons
     )
+
+
+def _clipped(profile: Profile, name: str) -> bool:
+    """Whether a column's values differ, and no more so once they are clipped."""
+    if name not in profile:
+        return False
+    column = profile[name]
+    low, high = (
+        min(max(end, column.clip_low), column.clip_high) for end in (column.minimum, column.maximum)
+    )
+    return low == high and column.minimum < column.maximum
 
 
 def _shape_effects(
@@ -336,6 +399,20 @@ def _share_effects(ref: IntArray, live: IntArray) -> tuple[AnyArray, Effect]:
         for values, h_values in zip(effect, h, strict=True):
             values[two] = h_values
     return np.where(two, "h", "V").astype(object), effect
+
+
+def _units(
+    ref: Layout,
+    live: Layout,
+    before: IntArray,
+    after: IntArray,
+    exact: BoolArray | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return cells and unit of Cramér's V, see `Rows`; `exact` are compared value by value."""
+    cells = np.count_nonzero(before + after, axis=1) - 1.0
+    if exact is not None:
+        cells[exact] = np.count_nonzero((ref.counts + live.counts)[exact], axis=1) - 1.0
+    return cells, (1 / ref.known + 1 / live.known) / 4
 
 
 def _largest(*effects: tuple[AnyArray, Effect]) -> tuple[AnyArray, Effect]:
@@ -402,6 +479,8 @@ def _assemble(
     law: Any,
     dof: Any,
     reasons: AnyArray,
+    cells: Any = np.nan,
+    unit: Any = np.nan,
 ) -> Rows:
     """Return rows of what is given for all or for each; what has a reason has no numbers."""
     size = len(column)
@@ -427,6 +506,8 @@ def _assemble(
         bound=numbers(effect.bound),
         law=np.broadcast_to(np.asarray(law, dtype=np.int64), (size,)).copy(),
         dof=numbers(dof),
+        cells=numbers(cells),
+        unit=numbers(unit),
     )
 
 

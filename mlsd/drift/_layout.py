@@ -62,6 +62,8 @@ class Layout:
         Rows, and those that are NULL.
     clipped : ndarray of shape (2, c)
         Sum of the clipped values of a numeric column in steps from the centre, and of squares.
+    strange : ndarray of shape (2, c)
+        Infinite values of a numeric column, and those that lie between the reference's values.
     bounds : ndarray of shape (c, 21)
         Where the coarse cells of a numeric column begin and end.
     scores : ndarray of shape (c, k)
@@ -73,6 +75,7 @@ class Layout:
     n: IntArray
     n_null: IntArray
     clipped: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    strange: IntArray = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int64))
     bounds: IntArray = field(default_factory=lambda: np.zeros((0, _COARSE + 1), dtype=np.int64))
     scores: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
@@ -96,7 +99,9 @@ class Layout:
             )
             bounds[row, -1] = width
             scores[row] = _scores(column, width)
-        return cls(chosen, counts, *_sizes(columns), _clipped(columns), bounds, scores)
+        return cls(
+            chosen, counts, *_sizes(columns), _clipped(columns), _strange(columns), bounds, scores
+        )
 
     @classmethod
     def categorical(cls, slots: Sequence[Slot]) -> Layout:
@@ -121,7 +126,8 @@ class Layout:
             counts = _numeric_counts(live, width)
         else:
             counts = _categorical_counts(live, width)
-        return Layout(self.slots, counts, *_sizes(live), _clipped(live), self.bounds, self.scores)
+        sums = _clipped(live), _strange(live)
+        return Layout(self.slots, counts, *_sizes(live), *sums, self.bounds, self.scores)
 
     def coarse(self) -> IntArray:
         """Return the counts in at most 20 coarse cells."""
@@ -158,6 +164,13 @@ def _clipped(columns: Sequence[ColumnProfile | None]) -> FloatArray:
         (0, 0) if column is None else (column.clipped_1, column.clipped_2) for column in columns
     ]
     return np.array(sums, dtype=np.float64).reshape(-1, 2).T
+
+
+def _strange(columns: Sequence[ColumnProfile | None]) -> IntArray:
+    found = [
+        (0, 0) if column is None else (column.n_infinite, column.n_unseen) for column in columns
+    ]
+    return np.array(found, dtype=np.int64).reshape(-1, 2).T
 
 
 def _numeric_counts(columns: Sequence[ColumnProfile | None], width: int) -> IntArray:
@@ -201,7 +214,9 @@ def _scores(column: ColumnProfile, width: int) -> FloatArray:
     """Return the values of the cells in standard deviations from their mean."""
     scores = np.zeros(width)
     values, counts = cell_values(column), np.asarray(column.counts)
-    total = max(counts.sum(), 1)
+    total = counts.sum()
+    if not total:
+        return scores
     mean = counts @ values / total
     spread = np.sqrt(counts @ (values - mean) ** 2 / total)
     if spread > 0:

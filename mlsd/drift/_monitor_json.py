@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlsd.drift._calibrate import Scales
 from mlsd.drift._hypotheses import Reference
 from mlsd.drift._references import References
+from mlsd.drift._scales import Scales
 from mlsd.drift.profile import Profile
 
 __all__ = ["Stored", "dump", "load"]
@@ -24,14 +24,15 @@ class Stored:
     options: dict[str, Any]
     season: str | None
     references: References
-    scales: Scales | None
+    scales: dict[str, Scales]
+    """By season."""
 
 
 def dump(
     options: Mapping[str, Any],
     season: str | None,
     references: References,
-    scales: Scales | None,
+    scales: Mapping[str, Scales],
 ) -> str:
     """Return the text."""
     return json.dumps(
@@ -46,7 +47,7 @@ def dump(
                 for key, reference in references.by_key.items()
             ],
             "small": [[*key, count] for key, count in references.small.items()],
-            "scales": None if scales is None else scales.to_dict(),
+            "scales": {season: found.to_dict() for season, found in scales.items()},
         },
         ensure_ascii=False,
         allow_nan=False,
@@ -75,7 +76,7 @@ def load(text: str | bytes) -> Stored:
                 {(season, segment): count for season, segment, count in data["small"]},
                 data["segments"],
             ),
-            scales=None if data["scales"] is None else Scales.from_dict(data["scales"]),
+            scales={label: Scales.from_dict(one) for label, one in data["scales"].items()},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"text is no whole DriftMonitor: {error!r}") from None

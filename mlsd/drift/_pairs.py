@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from mlsd.drift._columns import ColumnProfile
 __all__ = ["PairProfile", "PairWork", "merge_pairs"]
 
 _ROWS = 4096  # a block and its powers stay in the cache
+_MOST_LATER = 1 << 23  # numbers that wait, 16 MB
+_NULL = np.int16(-(1 << 15))  # among numbers that wait
+_NEAR_ONE = 1e-10  # 1 - r**2 below this is 0 but for rounding
 _LOW_BITS = 40  # of a fourth-order sum, which has no room in 64 bits beyond some 10**8 rows
 
 
@@ -52,6 +55,11 @@ class PairProfile(Result):
         Sums of ``q_i``, of its square and of its cube over rows in which j is NULL.
     lost_4 : ndarray of int64, shape (2, k, k)
         The same of its fourth power, in two parts.
+
+    Notes
+    -----
+    Pairs of up to 2**23 live numbers keep those, two bytes each, until a sum of the third or fourth
+    order is asked for (by :meth:`variance`, a merge, a comparison by ``==``, JSON or pickle).
     """
 
     names: tuple[str, ...]
@@ -68,6 +76,19 @@ class PairProfile(Result):
     lost_2: IntArray
     lost_3: IntArray
     lost_4: IntArray
+    _later: _Later | None = field(default=None, init=False, repr=False)
+
+    def __getattr__(self, name: str) -> IntArray:
+        """Return a sum that was left for later, and keep all of them."""
+        later = object.__getattribute__(self, "_later") if name in SUMS else None
+        if later is not None:
+            found = later.sums()
+            for each in SUMS:
+                if each not in LOW:
+                    object.__setattr__(self, each, getattr(found, each))
+            object.__setattr__(self, "_later", None)
+        result: IntArray = object.__getattribute__(self, name)
+        return result
 
     @property
     def n(self) -> IntArray:
@@ -89,15 +110,16 @@ class PairProfile(Result):
 
         Nan where a column is constant, or fewer than two rows have both values.
         """
-        moments = self._moments()
-        return _correlation(moments)
+        n = self._known()
+        x, raw_2 = self._low_moments(n)
+        return _correlation(_central_2(x, raw_2), self.p11 / n - x * x.T)
 
     def variance(self) -> FloatArray:
         """Return n times the asymptotic variance of Fisher's z of each pair, shape (k, k).
 
         Asymptotically distribution-free: it comes from the fourth moments, and is 1 for a normal
-        pair and for an independent one whatever the distributions are. Nan where the correlation
-        is, and on the diagonal.
+        pair and for an independent one whatever the distributions are. 1, too, where r is 1 or -1;
+        nan where the correlation is, and on the diagonal.
 
         References
         ----------
@@ -106,7 +128,7 @@ class PairProfile(Result):
         Psychology 35(2), 1982.
         """
         moments = self._moments()
-        r = _correlation(moments)
+        r = _correlation(moments["20"], moments["11"])
         with np.errstate(invalid="ignore", divide="ignore"):
             sd = np.sqrt(moments["20"])
             scale = sd * sd.T
@@ -115,9 +137,21 @@ class PairProfile(Result):
             m31 = moments["31"] / (sd**3 * sd.T)
             total = m22 + r**2 / 4 * (m40 + 2 * m22 + m40.T) - r * (m31 + m31.T)
             result: FloatArray = np.maximum(total, 0.0) / (1 - r**2) ** 2
-        result[~np.isfinite(result) | (np.abs(r) >= 1)] = np.nan
+        result[1 - r**2 <= _NEAR_ONE] = 1.0
+        result[~np.isfinite(result)] = np.nan
         np.fill_diagonal(result, np.nan)
         return result
+
+    def tails(self) -> tuple[FloatArray, FloatArray]:
+        """Return the products of skewness and of kurtosis of both columns of each pair.
+
+        Shape (k, k) each, over the rows that have both; nan where a column is constant in them.
+        """
+        moments = self._moments()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            skewness = moments["30"] / moments["20"] ** 1.5
+            kurtosis = moments["40"] / moments["20"] ** 2
+        return skewness * skewness.T, kurtosis * kurtosis.T
 
     def empty(self) -> PairProfile:
         """Return the same pairs without a row."""
@@ -137,22 +171,30 @@ class PairProfile(Result):
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
+    def _known(self) -> FloatArray:
+        n = self.n.astype(np.float64)
+        n[n == 0] = np.nan
+        return n
+
+    def _low_moments(self, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and mean square of i over the rows in which j has a value, too."""
+        raw_1 = (self.first[:, None] - self.lost_1) / n
+        return raw_1, (np.diagonal(self.p11)[:, None] - self.lost_2) / n
+
     def _moments(self) -> dict[str, FloatArray]:
         """Return central moments by order, ``m[i, j] = E (x_i - mean)^a (x_j - mean)^b``.
 
         Means are those over the rows that have both, so ``m20[i, j]`` depends on j, too.
         """
-        n = self.n.astype(np.float64)
-        n[n == 0] = np.nan
+        n = self._known()
         p22, p31, lost_4 = (_joined(part) for part in (self.p22, self.p31, self.lost_4))
-        raw_1 = (self.first[:, None] - self.lost_1) / n
-        raw_2 = (np.diagonal(self.p11)[:, None] - self.lost_2) / n
+        x, raw_2 = self._low_moments(n)
         raw_3 = (np.diagonal(self.p21)[:, None] - self.lost_3) / n
         raw_4 = (np.diagonal(p22)[:, None] - lost_4) / n
         xy, xxy, xxyy, xxxy = self.p11 / n, self.p21 / n, p22 / n, p31 / n
-        x, y = raw_1, raw_1.T
+        y = x.T
         return {
-            "20": np.maximum(raw_2 - x**2, 0.0),
+            "20": _central_2(x, raw_2),
             "11": xy - x * y,
             "22": xxyy
             - 2 * y * xxy
@@ -162,6 +204,7 @@ class PairProfile(Result):
             + 4 * x * y * xy
             - 3 * x**2 * y**2,
             "31": xxxy - 3 * x * xxy + 3 * x**2 * xy - y * raw_3 + 3 * x * y * raw_2 - 3 * x**3 * y,
+            "30": raw_3 - 3 * x * raw_2 + 2 * x**3,
             "40": raw_4 - 4 * x * raw_3 + 6 * x**2 * raw_2 - 3 * x**4,
         }
 
@@ -181,6 +224,8 @@ SUMS = (
 """The fields that add up."""
 WIDE = ("p22", "p31", "lost_4")
 """Those of them that are kept in two parts."""
+LOW = ("first", "p11", "both_null", "lost_1", "lost_2")
+"""Those that are never left for later."""
 
 
 def empty_pairs(names: tuple[str, ...], centre: FloatArray, step: FloatArray) -> PairProfile:
@@ -202,9 +247,14 @@ def plan_pairs(columns: list[ColumnProfile]) -> PairProfile:
 
 
 class PairWork:
-    """Adds blocks of whole numbers to the sums of all pairs."""
+    """Adds blocks of whole numbers to the sums of all pairs.
 
-    def __init__(self, plan: PairProfile) -> None:
+    With `later`, the number of rows to come, sums of the third and fourth order wait until somebody
+    asks for them: they cost four times what the others do, and a comparison needs only those of the
+    reference.
+    """
+
+    def __init__(self, plan: PairProfile, later: int = 0) -> None:
         self.plan = plan
         k = len(plan.names)
         self.n_rows = 0
@@ -212,46 +262,106 @@ class PairWork:
             name: np.zeros((k, k), dtype=np.int64) for name in SUMS if name != "first"
         }
         self.sums["first"] = np.zeros(k, dtype=np.int64)
+        self.later = _Later(plan, later) if 0 < later * k <= _MOST_LATER else None
+        self.powers = np.empty((3 * k if self.later is None else 0, _ROWS))
 
     def add(self, block: FloatArray, null: dict[int, BoolArray]) -> None:
         """Add rows: `block` has shape (k, rows), `null` says where a column by position is NULL.
 
         The whole numbers of NULLs are 0. At most 2**17 rows: then all sums are exact.
         """
+        if self.later is not None:
+            self.later.add(block, null)
         rows = block.shape[1]
         self.n_rows += rows
         at = np.array(sorted(null), dtype=np.int64)
         missing = np.array([null[i] for i in at], dtype=np.float64).reshape(at.size, rows)
-        k = block.shape[0]
-        totals = {name: np.zeros(part.shape) for name, part in self.sums.items()}
+        names = SUMS if self.later is None else LOW
+        totals = {name: np.zeros(self.sums[name].shape) for name in names}
+        totals["first"] += block.sum(axis=1)
+        if self.later is None:
+            self._add_powers(block, at, missing, totals)
+        else:
+            totals["p11"] += block @ block.T
+        if at.size:
+            totals["both_null"][np.ix_(at, at)] += missing @ missing.T
+            totals["lost_1"][:, at] += block @ missing.T
+            totals["lost_2"][:, at] += (block * block) @ missing.T
+        for name, total in totals.items():
+            self.sums[name] += total.astype(np.int64)
+
+    def _add_powers(
+        self, block: FloatArray, at: IntArray, missing: FloatArray, totals: dict[str, FloatArray]
+    ) -> None:
+        k, rows = block.shape
         # One product of values and squares with themselves: BLAS computes half of it.
-        both, powers = np.zeros((2 * k, 2 * k)), np.empty((3 * k, min(rows, _ROWS)))
+        both, powers = np.zeros((2 * k, 2 * k)), self.powers
         for start in range(0, rows, _ROWS):
             size = min(_ROWS, rows - start)
             x, squares, cubes = (powers[i * k : (i + 1) * k, :size] for i in range(3))
             x[:] = block[:, start : start + size]
             np.multiply(x, x, out=squares)
             np.multiply(squares, x, out=cubes)
-            totals["first"] += x.sum(axis=1)
             both += powers[: 2 * k, :size] @ powers[: 2 * k, :size].T
             totals["p31"] += cubes @ x.T
             if at.size:
                 absent = missing[:, start : start + size].T
-                totals["both_null"][np.ix_(at, at)] += absent.T @ absent
-                totals["lost_1"][:, at] += x @ absent
-                totals["lost_2"][:, at] += squares @ absent
                 totals["lost_3"][:, at] += cubes @ absent
                 totals["lost_4"][:, at] += (squares * squares) @ absent
-        totals["p11"], totals["p21"], totals["p22"] = both[:k, :k], both[k:, :k], both[k:, k:]
-        for name, total in totals.items():
-            self.sums[name] += total.astype(np.int64)
+        totals["p11"] += both[:k, :k]
+        totals["p21"] += both[k:, :k]
+        totals["p22"] += both[k:, k:]
 
     def done(self) -> PairProfile:
         """Return the pairs."""
         sums: dict[str, Any] = {
             name: _split(part) if name in WIDE else part for name, part in self.sums.items()
         }
-        return dataclasses.replace(self.plan, n_rows=self.n_rows, **sums)
+        if self.later is None:
+            return dataclasses.replace(self.plan, n_rows=self.n_rows, **sums)
+        known = {name: sums[name] for name in LOW}
+        plan = self.plan
+        return _waiting(
+            names=plan.names,
+            centre=plan.centre,
+            step=plan.step,
+            n_rows=self.n_rows,
+            _later=self.later,
+            **known,
+        )
+
+
+class _Later:
+    """Whole numbers of all rows, two bytes each, kept until the higher sums are asked for."""
+
+    def __init__(self, plan: PairProfile, rows: int) -> None:
+        self.plan = plan
+        self.numbers = np.empty((len(plan.names), rows), dtype=np.int16)
+        self.n_rows = 0
+
+    def add(self, block: FloatArray, null: dict[int, BoolArray]) -> None:
+        part = self.numbers[:, self.n_rows : self.n_rows + block.shape[1]]
+        part[:] = block
+        for i, missing in null.items():
+            part[i, missing] = _NULL
+        self.n_rows += block.shape[1]
+
+    def sums(self) -> PairProfile:
+        work = PairWork(self.plan)
+        for start in range(0, self.n_rows, _ROWS):
+            numbers = self.numbers[:, start : min(start + _ROWS, self.n_rows)]
+            gone = numbers == _NULL
+            null = {int(i): gone[i] for i in np.flatnonzero(gone.any(axis=1))}
+            work.add(np.where(gone, 0.0, numbers), null)
+        return work.done()
+
+
+def _waiting(**values: Any) -> PairProfile:
+    """Return pairs of which only some fields are set; the others come when they are asked for."""
+    pairs = object.__new__(PairProfile)
+    for name, value in values.items():
+        object.__setattr__(pairs, name, value)
+    return pairs
 
 
 def merge_pairs(a: PairProfile, b: PairProfile) -> PairProfile:
@@ -275,9 +385,13 @@ def _joined(parts: IntArray) -> FloatArray:
     return joined
 
 
-def _correlation(moments: dict[str, FloatArray]) -> FloatArray:
-    m20 = moments["20"]
+def _central_2(x: FloatArray, raw_2: FloatArray) -> FloatArray:
+    central: FloatArray = np.maximum(raw_2 - x**2, 0.0)
+    return central
+
+
+def _correlation(m20: FloatArray, m11: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        r: FloatArray = moments["11"] / np.sqrt(m20 * m20.T)
+        r: FloatArray = m11 / np.sqrt(m20 * m20.T)
     r[~np.isfinite(r)] = np.nan
     return np.clip(r, -1.0, 1.0)

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlsd._lazy import pandas as pd
 from mlsd._types import AnyArray, FloatArray, IntArray
-from mlsd.drift._effects import cohen_h
-from mlsd.drift._hypotheses import ANDERSON, NORMAL, Reference
+from mlsd.drift._hypotheses import ANDERSON, NORMAL, TAIL, Reference, Rows
 from mlsd.drift._layout import Layout
-from mlsd.drift._tests import beyond_range, two_proportions, unseen
+from mlsd.drift._power_rates import fill_rates
+from mlsd.drift._scales import Law, Scales, independent
 from mlsd.drift._words import percent, short
-
-if TYPE_CHECKING:
-    from mlsd.drift._calibrate import Scales
 
 __all__ = ["power_table", "rows_needed"]
 
@@ -50,6 +46,11 @@ def power_table(
     rows = reference.compare(reference.profile, checks, skip)
     level = alpha * rows.weight / max(rows.weight.sum() * factor, 1e-300)
     made = rows.reason == ""
+    law = independent(rows) if scales is None else scales.law(rows)
+    # What is significant after calibration has to be so before, too.
+    critical = np.maximum(_critical(rows, level), law.critical(level))
+    # The same as a p-value of independent rows, for the checks that have no statistic but that.
+    alone = _alone(rows.law, critical)
     smallest = np.full(len(rows), np.nan)
     measure = rows.measure.copy()
     example = np.full(len(rows), "", dtype=object)
@@ -74,7 +75,7 @@ def power_table(
         if chosen.any():
             at = position[chosen]
             smallest[chosen] = _least_shift(
-                layout, at, level[chosen], n[at], m[at], power, min_effect
+                layout, at, critical[chosen], law.where(chosen), n[at], m[at], power, min_effect
             )
             measure[chosen] = "d"
             example[chosen] = [f"mean moves by {short(x)} sd" for x in smallest[chosen]]
@@ -82,7 +83,14 @@ def power_table(
         if chosen.any():
             at = position[chosen]
             smallest[chosen] = _least_spread(
-                layout, at, level[chosen], n[at], m[at], beta, min_effect
+                layout,
+                at,
+                np.sqrt(critical[chosen]),
+                law.design_effect[chosen],
+                n[at],
+                m[at],
+                beta,
+                min_effect,
             )
             example[chosen] = [f"sd x {math.exp(x):.2f}" for x in smallest[chosen]]
         shares = np.isin(rows.check, ["distribution", "histogram", "categories", "target"])
@@ -94,16 +102,19 @@ def power_table(
             cells = _cells(counts, n[at], m[at])
             if coarse.any():
                 cells[coarse] = _cells(layout.coarse()[at[coarse]], n[at][coarse], m[at][coarse])
+            some, dof = rows.where(chosen), np.maximum(cells - 1, 1.0)
+            of_cells = independent(some, dof) if scales is None else scales.law(some, dof)
             smallest[chosen], measure[chosen] = _least_v(
-                cells, level[chosen], n[at], m[at], power, min_effect
+                cells, level[chosen], of_cells, n[at], m[at], power, min_effect
             )
             example[chosen] = [_share_example(x) for x in smallest[chosen]]
-        _rates(
+        fill_rates(
             layout,
             rows.check,
             position,
             here,
-            level,
+            alone,
+            law.design_effect,
             n_live,
             m,
             power,
@@ -114,7 +125,7 @@ def power_table(
 
     chosen = made & (rows.check == "correlation") & (rows.law == NORMAL)
     if chosen.any():
-        half = _width(level[chosen]) + beta
+        deff = np.sqrt(law.design_effect[chosen])
         pairs = reference.profile.pairs
         stderr = (rows.hi[chosen] - rows.lo[chosen]) / (2 * 1.959963984540054)
         if pairs is not None:
@@ -123,11 +134,11 @@ def power_table(
             of_reference = pairs.n[one, two][made[rows.check == "correlation"]].astype(np.float64)
             n_of_live = of_reference / reference.profile.n_rows * n_live
             stderr = stderr * np.sqrt((1 / of_reference + 1 / n_of_live) / (2 / of_reference))
-        smallest[chosen] = np.maximum(half * stderr, _gate(min_effect, beta, stderr))
+        smallest[chosen] = np.maximum(
+            (np.sqrt(critical[chosen]) + beta * deff) * stderr,
+            _gate(min_effect, beta, deff * stderr),
+        )
         example[chosen] = [f"0 -> {short(math.tanh(x))}" for x in smallest[chosen]]
-    if scales is not None:
-        smallest = smallest * scales.widening(rows.names())
-        example[:] = ""  # in words they held for independent rows
     return pd.DataFrame(
         {
             "column": rows.column,
@@ -165,6 +176,22 @@ def _width(level: FloatArray) -> FloatArray:
     return np.asarray(-ndtri(level / 2))
 
 
+def _critical(rows: Rows, level: FloatArray) -> FloatArray:
+    """Return the statistic that is significant for independent rows."""
+    from scipy.special import chdtri
+
+    # P(A² > a) is the square root of 3 times P(χ²₁ > 2a) far out: its first weight is 1/2.
+    anderson = chdtri(1.0, level / math.sqrt(3)) / 2
+    return np.where(rows.law == ANDERSON, anderson, np.asarray(chdtri(rows.dof, level)))
+
+
+def _alone(law: IntArray, critical: FloatArray) -> FloatArray:
+    """Return the p-value of independent rows that has the critical statistic."""
+    from scipy.special import chdtrc
+
+    return np.asarray(chdtrc(np.where(law == TAIL, 2.0, 1.0), critical))
+
+
 def _gate(min_effect: float, beta: float, stderr: FloatArray) -> FloatArray:
     """Return the effect whose bound is beyond `min_effect` often enough."""
     if min_effect == 0:
@@ -198,20 +225,24 @@ def _bisect(good: Callable[[FloatArray], FloatArray], high: FloatArray) -> Float
 def _least_shift(
     layout: Layout,
     at: IntArray,
-    level: FloatArray,
+    critical: FloatArray,
+    law: Law,
     n: FloatArray,
     m: FloatArray,
     power: float,
     min_effect: float,
 ) -> FloatArray:
     """Return the smallest d that Anderson-Darling finds and whose bound is large enough."""
-    from scipy.special import chdtrc, chdtri, eval_legendre
+    from scipy.special import chdtrc, eval_legendre
 
     p, scores = layout.counts[at] / n[:, None], layout.scores[at]
-    # P(A² > a) is the square root of 3 times P(χ²₁ > 2a) far out: its first weight is 1/2.
-    critical = chdtri(1.0, level / math.sqrt(3)) / 2
     ratio = n * m / (n + m)
     weights = np.array([1 / (j * (j + 1)) for j in range(1, _POLYNOMIALS + 1)])
+    # A shift adds to the statistic as ever; what varies is wider.
+    wide = np.column_stack((law.largest, law.rest[:, None] * weights[1:]))
+    largest, rest = law.largest, law.rest
+    squares = largest**2 + rest**2 * (_SQUARES - 0.25)
+    cubes = largest**3 + rest**3 * (_CUBES - 0.125)
 
     def good(theta: FloatArray) -> FloatArray:
         q = _tilted(p, scores, theta)
@@ -223,9 +254,9 @@ def _least_shift(
             ],
             axis=1,
         )
-        first = 1 + shift @ weights
-        second = _SQUARES + 2 * shift @ weights**2
-        third = _CUBES + 3 * shift @ weights**3
+        first = law.mean + shift @ weights
+        second = squares + 2 * (shift * wide) @ weights
+        third = cubes + 3 * (shift * wide**2) @ weights
         dof = second**3 / third**2
         value = (critical - first) * second / third + dof
         return np.asarray(chdtrc(dof, np.maximum(value, 0.0)) >= power)
@@ -233,14 +264,16 @@ def _least_shift(
     theta = _bisect(good, np.full(len(at), 5.0))
     q = _tilted(p, scores, np.nan_to_num(theta))
     d = np.where(np.isnan(theta), np.nan, ((q - p) * scores).sum(axis=1))
-    gate = _gate(min_effect, _quantile(power), np.sqrt(1 / n + 1 / m))
+    stderr = np.sqrt(law.design_effect * (1 / n + 1 / m))
+    gate = _gate(min_effect, _quantile(power), stderr)
     return np.asarray(np.maximum(d, gate))
 
 
 def _least_spread(
     layout: Layout,
     at: IntArray,
-    level: FloatArray,
+    critical: FloatArray,
+    design_effect: FloatArray,
     n: FloatArray,
     m: FloatArray,
     beta: float,
@@ -251,7 +284,6 @@ def _least_spread(
 
     p, scores = layout.counts[at] / n[:, None], layout.scores[at]
     squares = scores**2
-    critical = _width(level)
 
     def good(theta: FloatArray) -> FloatArray:
         q = _tilted(p, squares, theta)
@@ -261,7 +293,7 @@ def _least_spread(
         var_p = (p * a**2).sum(axis=1) - mean_p**2
         var_q = (q * a**2).sum(axis=1) - mean_q**2
         null = (n * var_p + m * var_q) / (n + m) * (1 / n + 1 / m)
-        alternative = var_p / n + var_q / m
+        alternative = design_effect * (var_p / n + var_q / m)
         return np.asarray(mean_q - mean_p >= critical * np.sqrt(null) + beta * np.sqrt(alternative))
 
     theta = _bisect(good, np.full(len(at), 0.45))
@@ -272,7 +304,8 @@ def _least_spread(
 
     ratio = np.where(np.isnan(theta), np.nan, 0.5 * np.log(variance(q) / variance(p)))
     kurtosis = (p * squares**2).sum(axis=1)
-    gate = _gate(min_effect, beta, np.sqrt(np.maximum(kurtosis - 1, 0) / 4 * (1 / n + 1 / m)))
+    variance_of_log = np.maximum(kurtosis - 1, 0) / 4 * (1 / n + 1 / m)
+    gate = _gate(min_effect, beta, np.sqrt(design_effect * variance_of_log))
     return np.asarray(np.maximum(ratio, gate))
 
 
@@ -287,6 +320,7 @@ def _cells(counts: IntArray, n: FloatArray, m: FloatArray) -> FloatArray:
 def _least_v(
     cells: FloatArray,
     level: FloatArray,
+    law: Law,
     n: FloatArray,
     m: FloatArray,
     power: float,
@@ -298,10 +332,14 @@ def _least_v(
     beta = _quantile(power)
     scale = (1 / n + 1 / m) / 4
     dof = np.maximum(cells - 1, 1.0)
-    v = np.sqrt(chndtrinc(chdtri(dof, level), dof, 1 - power) * scale)
-    v = np.maximum(v, _gate(min_effect, beta, np.sqrt(scale)))
+    critical = np.maximum(chdtri(dof, level), law.critical(level))
+    shifted = (critical - law.mean) / law.unit + law.dof
+    v = np.sqrt(chndtrinc(shifted, law.dof, 1 - power) * law.unit * scale)
+    v = np.maximum(v, _gate(min_effect, beta, np.sqrt(law.unit * scale)))
+    deff = np.sqrt(law.design_effect)
     h = np.maximum(
-        (_width(level) + beta) * np.sqrt(4 * scale), _gate(min_effect, beta, np.sqrt(4 * scale))
+        (np.sqrt(critical) + beta * deff) * np.sqrt(4 * scale),
+        _gate(min_effect, beta, deff * np.sqrt(4 * scale)),
     )
     two = cells <= 2
     smallest = np.where(cells < 2, np.nan, np.where(two, h, v))
@@ -310,82 +348,3 @@ def _least_v(
 
 def _share_example(v: float) -> str:
     return f"a share of 50 % moves to {percent(math.sin(math.pi / 4 + min(v, 1.5) / 2) ** 2)}"
-
-
-def _rates(
-    layout: Layout,
-    check: AnyArray,
-    position: IntArray,
-    here: AnyArray,
-    level: FloatArray,
-    n_live: int,
-    known: FloatArray,
-    power: float,
-    min_effect: float,
-    smallest: FloatArray,
-    example: AnyArray,
-) -> None:
-    """Fill in the smallest rates: the count that pages, and the rate that reaches it."""
-    singletons = np.array([slot.column.n_singletons for slot in layout.slots], dtype=np.float64)
-    zero = np.zeros(len(layout.slots))
-    kinds: tuple[tuple[str, str, AnyArray, AnyArray, AnyArray], ...] = (
-        ("null", "NULL", layout.n_null * 1.0, layout.n * 1.0, np.full(len(zero), float(n_live))),
-        ("range", "outside", zero, layout.known * 1.0, known),
-        ("unseen", "unseen", singletons, layout.known * 1.0, known),
-    )
-    for name, word, k_ref, n_ref, n in kinds:
-        chosen = here & (check == name)
-        if not chosen.any():
-            continue
-        at = position[chosen]
-        k0, n0, n1 = k_ref[at], n_ref[at], n[at]
-
-        def good(
-            k: FloatArray,
-            name: str = name,
-            k0: FloatArray = k0,
-            n0: FloatArray = n0,
-            n1: FloatArray = n1,
-            at_level: FloatArray = level[chosen],
-        ) -> AnyArray:
-            if name == "null":
-                p = two_proportions(k0, n0, k, n1)
-            elif name == "range":
-                p = beyond_range(k, n1, n0)
-            else:
-                p = unseen(k, n1, k0, n0)
-            effect = cohen_h(k0, n0, k, n1)
-            large = (effect.bound > min_effect) | (min_effect == 0)
-            return np.asarray((p <= at_level) & large & (effect.effect > 0))
-
-        count = _least_count(good, np.minimum(np.ceil(n1 * k0 / n0), n1), n1)
-        rate = _rate_for(count, n1, power)
-        smallest[chosen] = 2 * np.arcsin(np.sqrt(rate)) - 2 * np.arcsin(np.sqrt(k0 / n0))
-        example[chosen] = [
-            f"{percent(before)} {word} -> {percent(after)}"
-            for before, after in zip(k0 / n0, rate, strict=True)
-        ]
-
-
-def _least_count(
-    good: Callable[[FloatArray], AnyArray], start: FloatArray, most: FloatArray
-) -> FloatArray:
-    """Return the least count from `start` to `most` that pages; nan where none does."""
-    low, high = start - 1, most.copy()
-    reached = good(high)
-    while (high - low > 1).any():
-        middle = np.where(high - low > 1, np.floor((low + high) / 2), high)
-        enough = good(np.maximum(middle, 0.0))
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        low = np.minimum(low, high - 1)
-    return np.where(reached, high, np.nan)
-
-
-def _rate_for(count: FloatArray, n: FloatArray, power: float) -> FloatArray:
-    """Return the rate at which at least `count` of `n` come with chance `power`."""
-    from scipy.special import betaincinv
-
-    known = np.isfinite(count)
-    safe = np.where(known, np.maximum(count, 1.0), 1.0)
-    rate = betaincinv(safe, np.maximum(n - safe + 1, 1.0), power)
-    return np.where(known, rate, np.nan)

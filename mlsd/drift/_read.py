@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlsd._inputs import as_column
 from mlsd._lazy import pandas as pd
@@ -29,6 +30,15 @@ KINDS = {
 
 _NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")
 _LONGEST = 64  # characters of a level; the rest is replaced by a digest
+
+_UIntArray = npt.NDArray[np.uint64]
+_SHORT = 7  # bytes
+_BLOCK = 1 << 14  # strings: their bytes stay in the cache
+_MOST_WORDS = 100
+_LEARNT = 1 << 10  # unknown strings that are looked at together
+_NO_WORD = np.uint64(255)  # no string has this length
+# Odd multiples of 2**64 over the golden ratio, whose high bits depend on all bits of a word.
+_FACTORS = np.arange(1, 129, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,9 @@ class Source:
         """Return how often each level occurs; NULL is left out."""
         if self.family == "empty":
             return {}
+        short = _count_short(self.series)
+        if short is not None:
+            return short
         if isinstance(self.series.dtype, pd.CategoricalDtype):
             found = np.asarray(self.series.cat.categories, dtype=object)
             codes = self.series.cat.codes.to_numpy()
@@ -195,7 +208,10 @@ def _family(series: pd.Series[Any], name: str) -> str:
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         inferred = pd.api.types.infer_dtype(dtype.categories, skipna=True)
-        return inferred if inferred in ("string", "boolean") else "mixed"
+        if inferred in ("string", "boolean"):
+            return inferred
+        # Nothing but NULLs has no categories from which a type could be known.
+        return "empty" if series.isna().all() else "mixed"
     types = pd.api.types
     tests: list[tuple[Callable[[Any], bool], str]] = [
         (types.is_bool_dtype, "boolean"),
@@ -253,6 +269,109 @@ def _numbers(values: AnyArray, name: str) -> AnyArray:
             for value in values
         ]
         return as_column(np.array(limits, dtype=object), name)
+
+
+def _count_short(series: pd.Series[Any]) -> dict[str, int] | None:
+    """Return how often each string of Arrow occurs; None if it is none, long, or one of many.
+
+    A string of up to seven bytes is a number of eight, its length included; such numbers are
+    counted twice as fast as strings.
+    """
+    dtype = series.dtype
+    arrow = isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
+    if not arrow and not isinstance(dtype, pd.ArrowDtype):
+        return None
+    import pyarrow as pa
+
+    counter = _Words()
+    for chunk in pa.chunked_array(series.array.__arrow_array__()).chunks:
+        if pa.types.is_large_string(chunk.type):
+            kind: type[np.signedinteger[Any]] = np.int64
+        elif pa.types.is_string(chunk.type):
+            kind = np.int32
+        else:
+            return None
+        _, of_ends, of_text = chunk.buffers()
+        if not len(chunk) or of_ends is None or of_text is None:
+            if len(chunk) > chunk.null_count:
+                return None
+            continue
+        ends = np.frombuffer(of_ends, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
+        text = np.frombuffer(of_text, np.uint8)
+        valid: BoolArray | None = None
+        if chunk.null_count:
+            valid = chunk.is_valid().to_numpy(zero_copy_only=False)
+        for start in range(0, len(chunk), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            words = _as_words(ends[start : start + _BLOCK + 1].astype(np.int64, copy=False), text)
+            if words is None or not counter.add(words if valid is None else words[valid[block]]):
+                return None
+    return counter.found()
+
+
+def _as_words(ends: IntArray, text: AnyArray) -> _UIntArray | None:
+    """Return each string as a number: its bytes, the last one highest, and its length below."""
+    length = np.diff(ends)
+    if length.max() > _SHORT:
+        return None
+    part = np.zeros(int(ends[-1] - ends[0]) + 8, dtype=np.uint8)
+    part[:-8] = text[ends[0] : ends[-1]]
+    # All runs of eight bytes; of each that begins a string the bytes after its end are shifted out.
+    runs: _UIntArray = np.ndarray((part.size - 7,), "<u8", part, strides=(1,))
+    words: _UIntArray = runs.take(ends[:-1] - ends[0])
+    words <<= (64 - 8 * length).view(np.uint64)
+    words |= length.view(np.uint64)
+    return words
+
+
+class _Words:
+    """Counts numbers of which few are distinct, by a table in which no two of them collide."""
+
+    def __init__(self) -> None:
+        self.known: _UIntArray = np.zeros(0, dtype=np.uint64)
+        self.counts: IntArray = np.zeros(1, dtype=np.int64)
+        self.table: _UIntArray = np.full(1, _NO_WORD)
+        self.factor, self.shift = np.uint64(1), np.uint64(64)
+
+    def add(self, words: _UIntArray) -> bool:
+        """Count the words, or return False if there are too many distinct ones."""
+        slots = self._slots(words)
+        while (other := self.table.take(slots) != words).any():
+            if not self._learn(np.unique(words[other][:_LEARNT])):
+                return False
+            slots = self._slots(words)
+        self.counts += np.bincount(slots, minlength=self.counts.size)
+        return True
+
+    def found(self) -> dict[str, int]:
+        """Return the counts by string."""
+        pairs = zip(self.known.tolist(), self.counts[self._slots(self.known)].tolist(), strict=True)
+        return {
+            word.to_bytes(8, "little")[8 - (word & 255) :].decode(): count for word, count in pairs
+        }
+
+    def _slots(self, words: _UIntArray) -> IntArray:
+        slots = words * self.factor
+        slots >>= self.shift
+        return slots.view(np.int64)
+
+    def _learn(self, new: _UIntArray) -> bool:
+        counts = np.append(self.counts[self._slots(self.known)], np.zeros(new.size, dtype=np.int64))
+        self.known = np.concatenate((self.known, new))
+        if self.known.size > _MOST_WORDS:
+            return False
+        bits = 2 * self.known.size.bit_length()  # so that a factor without collisions is soon found
+        self.shift = np.uint64(64 - bits)
+        for factor in _FACTORS:
+            self.factor = factor
+            slots = self._slots(self.known)
+            if np.unique(slots).size == slots.size:
+                self.table = np.full(1 << bits, _NO_WORD)
+                self.table[slots] = self.known
+                self.counts = np.zeros(1 << bits, dtype=np.int64)
+                self.counts[slots] = counts
+                return True
+        return False
 
 
 def _names(levels: Any) -> list[str]:

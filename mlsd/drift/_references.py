@@ -90,10 +90,13 @@ class References:
         """Levels of the segments."""
         return tuple(sorted({segment for _, segment in self.by_key if segment}))
 
-    @property
-    def share(self) -> float:
-        """What a segment weighs: all together as much as all rows."""
-        return 1 / max(sum(1 for _, segment in self.by_key if segment), 1)
+    def segments_of(self, label: str) -> list[str]:
+        """Return the segments that have a reference in a season."""
+        return [segment for season, segment in self.by_key if season == label and segment]
+
+    def share(self, label: str) -> float:
+        """Return what a segment weighs in a season: all together as much as all rows."""
+        return 1 / max(len(self.segments_of(label)), 1)
 
     def known_season(self, season: Any) -> str:
         """Return the label of a season, "" where there are none, or say which there are."""
@@ -124,9 +127,9 @@ class References:
         with the reason.
         """
         whole = self.by_key[label, ""]
-        segments = [segment for season, segment in self.by_key if season == label and segment]
+        segments = self.segments_of(label)
         if isinstance(X, Profile):
-            _same_cells(X, whole.profile, y, prediction)
+            _same_cells(X, whole.profile, label, y, prediction)
             refuse(X.n_rows, whole)
             reason = "a profile cannot be split into segments: compare the rows"
             return {"": (whole, X)}, [Unchecked("", "", segment, reason) for segment in segments]
@@ -162,12 +165,13 @@ class References:
         return lives, missing
 
 
-def _same_cells(live: Profile, reference: Profile, y: Any, prediction: Any) -> None:
+def _same_cells(live: Profile, reference: Profile, label: str, y: Any, prediction: Any) -> None:
     if y is not None or prediction is not None:
         raise ValueError("y and prediction belong to the rows; X is a Profile")
     if live.fingerprint != reference.fingerprint:
+        like = f"monitor.reference_of({label!r})" if label else "monitor.reference"
         raise ValueError(
             f"X is a profile with the fingerprint {live.fingerprint[:12]}, the reference has "
             f"{reference.fingerprint[:12]}: make it with "
-            "Profile.from_frame(live, like=monitor.reference)"
+            f"Profile.from_frame(live, like={like})"
         )

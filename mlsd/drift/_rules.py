@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlsd.drift._words import count_of, number, percent
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ _KEYS = ("nullable", "max_null_rate", "range", "allowed", "required")
 
 # A constant column pages as a rule if the reference would give it less often than this.
 _CHANCE_OF_CONSTANT = 1e-6
+
+# Rows of one later day often share their time: that is a default (9999) only if it is later than
+# the reference by so many times the reference's own length.
+_LATER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +88,30 @@ def _read(name: str, rules: Any) -> Expectation:
     if unknown:
         raise ValueError(f"{name} has the unknown keys {unknown}; known are {list(_KEYS)}")
     for key in ("nullable", "required"):
-        if not isinstance(rules.get(key), bool | None):
+        if not isinstance(rules.get(key), bool | np.bool_ | None):
             raise TypeError(f"{name}[{key!r}] must be True or False; got {rules[key]!r}")
     return Expectation(
-        nullable=rules.get("nullable"),
+        nullable=_flag(rules.get("nullable")),
         max_null_rate=_rate(f"{name}['max_null_rate']", rules.get("max_null_rate")),
         range=_range(f"{name}['range']", rules.get("range")),
         allowed=_allowed(f"{name}['allowed']", rules.get("allowed")),
-        required=rules.get("required"),
+        required=_flag(rules.get("required")),
     )
+
+
+def _flag(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number, of Python or of numpy, and not True or False."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _rate(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not _is_number(value):
         raise TypeError(f"{name} must be a number; got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie between 0 and 1; got {value!r}")
@@ -110,7 +125,7 @@ def _range(name: str, value: Any) -> tuple[float, float] | None:
         raise ValueError(f"{name} must be (lowest, highest), None for an open end; got {value!r}")
     ends = []
     for end, open_end in zip(value, (-math.inf, math.inf), strict=True):
-        if isinstance(end, bool) or not (end is None or isinstance(end, int | float)):
+        if end is not None and not _is_number(end):
             raise TypeError(f"{name} must hold numbers; got {value!r}")
         ends.append(open_end if end is None else float(end))
     if not ends[0] <= ends[1]:
@@ -252,49 +267,103 @@ def constant_findings(reference: Profile, live: Profile, min_rows: int) -> list[
 
     A flag that is set once in 10,000 rows is often constant over 2,000 of them: a column is named
     only if the commonest value of the reference would fill the live rows by chance less often than
-    once in a million.
+    once in a million. Rows of one batch often share their time: a single time pages only if it is
+    earlier than the reference by more than the reference's own length.
     """
+    pairs = [(reference[column.name], column) for column in live.columns]
+    if reference.prediction is not None and live.prediction is not None:
+        pairs.append((reference.prediction, live.prediction))
     found = []
-    for column in live.columns:
-        known = column.n - column.n_null
-        before = reference[column.name]
-        if column.n >= min_rows and not known and before.n_null < before.n:
-            missing = before.n_null / before.n
-            if missing and column.n * math.log(missing) > math.log(_CHANCE_OF_CONSTANT):
-                continue
-            found.append(
-                Finding(
-                    column.name,
-                    "constant",
-                    "page",
-                    f"{column.name}: all {column.n:,} values are NULL; in the reference "
-                    f"{percent(missing)} are",
-                    f"the job or join that fills {column.name}: nothing arrives",
-                    "NULL",
-                )
-            )
-            continue
-        if column.kind == "datetime" or known < min_rows:
-            continue
-        value = _only_value(column)
-        if value is None or _only_value(before) is not None:
-            continue
-        most = int(before.counts.max()) / max(before.n - before.n_null, 1)
-        if known * math.log(most) > math.log(_CHANCE_OF_CONSTANT):
-            continue
-        found.append(
-            Finding(
-                column.name,
-                "constant",
-                "page",
-                f"{column.name}: all {known:,} values are {value}; in the reference the commonest "
-                f"makes up {percent(most)}",
-                f"the join or the default that fills {column.name}: a lookup that finds nothing "
-                "often looks like this",
-                value,
-            )
-        )
+    for before, after in pairs:
+        if before.n_valid == 0 or after.n < min_rows:
+            continue  # NULLs that vanish have a check of their own
+        if not after.n_valid:
+            finding = _all_null(before, after)
+        elif after.n_valid < min_rows:
+            finding = None
+        elif after.kind == "datetime":
+            finding = _one_time(before, after)
+        else:
+            finding = _one_value(before, after)
+        if finding is not None:
+            found.append(finding)
     return found
+
+
+def _by_chance(share: float, n: int) -> bool:
+    """Return whether something of this share would fill n rows by chance."""
+    return share > 0 and n * math.log(share) > math.log(_CHANCE_OF_CONSTANT)
+
+
+def _all_null(before: ColumnProfile, after: ColumnProfile) -> Finding | None:
+    missing = before.n_null / before.n
+    if _by_chance(missing, after.n):
+        return None
+    return Finding(
+        after.name,
+        "constant",
+        "page",
+        f"{after.name}: all {after.n:,} values are NULL; in the reference {percent(missing)} are",
+        f"the job or join that fills {after.name}: nothing arrives",
+        "NULL",
+    )
+
+
+def _one_value(before: ColumnProfile, after: ColumnProfile) -> Finding | None:
+    name, n = after.name, after.n_valid
+    if after.capped and after.n_other == n:
+        return Finding(
+            name,
+            "constant",
+            "unchecked",
+            "all values are of categories that the profile does not keep by name: whether they are "
+            "one and the same is not known",
+        )
+    value = _only_value(after)
+    if value is None or _only_value(before) is not None:
+        return None
+    # Of categories beyond the cap each was met once at least.
+    most = max(int(before.counts.max(initial=0)), 1) / before.n_valid
+    if _by_chance(most, n):
+        return None
+    return Finding(
+        name,
+        "constant",
+        "page",
+        f"{name}: all {n:,} values are {value}; in the reference the commonest makes up "
+        f"{percent(most)}",
+        f"the join or the default that fills {name}: a lookup that finds nothing often looks like "
+        "this",
+        value,
+    )
+
+
+def _one_time(before: ColumnProfile, after: ColumnProfile) -> Finding | None:
+    """Return what a single time means: a default such as 1970, or the day of the batch."""
+    length = before.maximum - before.minimum
+    if after.minimum != after.maximum or not length:
+        return None
+    back, later = before.minimum - after.minimum, after.minimum - before.maximum
+    if 0 < later <= _LATER * length:
+        return None
+    value, low, high = (str(_time(at)) for at in (after.minimum, before.minimum, before.maximum))
+    return Finding(
+        after.name,
+        "constant",
+        "page" if back > length else "watch",
+        f"{after.name}: all {after.n_valid:,} values are {value}; in the reference they run from "
+        f"{low} to {high}",
+        f"the default or the parser that fills {after.name} (a time of 0 is 1970-01-01), unless "
+        "these rows are one batch that shares its time",
+        value,
+    )
+
+
+def _time(seconds: float) -> np.datetime64:
+    """Return seconds since 1970 UTC as a time; to the second, or a day if it is midnight."""
+    time = np.datetime64(math.floor(seconds), "s")
+    day = time.astype("datetime64[D]")
+    return day if day == time and seconds == math.floor(seconds) else time
 
 
 def _only_value(column: ColumnProfile) -> str | None:

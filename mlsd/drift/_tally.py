@@ -16,6 +16,8 @@ from mlsd.drift._edges import CellTable
 
 __all__ = ["NumericWork", "Target", "TargetSums"]
 
+# So far, relative to its size, a number may lie from a value of the reference and still be it.
+_SAME = 1e-9
 # A smaller step has no inverse; with a larger one a difference may overflow.
 _LEAST_STEP, _LARGEST_STEP = 1e-300, 1e300
 
@@ -95,19 +97,31 @@ class NumericWork:
     Overflow is part of it (the sum of two numbers of 1e308 is infinite): the caller mutes it.
     """
 
-    def __init__(self, plan: ColumnProfile) -> None:
+    def __init__(self, plan: ColumnProfile, counts: IntArray | None = None) -> None:
+        """Start with no row; `counts` are those of all rows to come, where they are known."""
         self.plan = plan
         self.table = CellTable.of(plan.edges)
-        self.counts = np.zeros(plan.counts.size, dtype=np.int64)
-        self.n = self.n_null = self.below = self.above = self.infinite = 0
+        self.counted = counts is not None
+        self.counts = np.zeros(plan.counts.size, dtype=np.int64) if counts is None else counts
+        self.n = self.n_null = self.below = self.above = self.infinite = self.unseen = 0
+        self.starts = np.concatenate(([plan.ref_minimum], plan.edges)) if plan.discrete else None
         self.minimum, self.maximum = math.inf, -math.inf
         self.s1 = self.s2 = 0.0
         self.clipped_1 = self.clipped_2 = 0
         self.inverse = 1 / plan.step if plan.step > _LEAST_STEP else 0.0
+        # Rounding keeps the order of numbers, so that steps may be clipped in place of values.
+        ends = [
+            float(np.rint((limit - plan.centre) * self.inverse)) if self.inverse else 0.0
+            for limit in (plan.clip_low, plan.clip_high)
+        ]
+        self.whole_low, self.whole_high = np.clip(ends, -LEVELS_OF_STEP, LEVELS_OF_STEP)
         self.target = None if plan.target_groups is None else TargetSums(plan)
 
     def add(self, values: FloatArray, out: FloatArray, y: Target | None = None) -> BoolArray | None:
-        """Add a block; write its clipped whole numbers to `out` and return which rows are NULL."""
+        """Add a block; write its clipped whole numbers to `out` and return which rows are NULL.
+
+        The sums of those are left to :meth:`add_clipped`.
+        """
         null = None
         self.n += values.size
         low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
@@ -123,27 +137,35 @@ class NumericWork:
                 sums.insert(0, np.array([values.size - valid.size]))
                 self.target.add(slice(self.counts.size, None), gone, sums)
                 y = y.rows(~null)
-            out[null] = 0.0
-            out[~null] = self._whole(valid)
-        else:
-            out[:] = self._whole(valid)
+        centred = valid - self.plan.centre
         if valid.size:
-            self._tally(valid, low, high, y)
-            self._moments(valid, low, high)
+            if not self.counted or y is not None:
+                self._tally(valid, low, high, y)
+            self._moments(valid, centred, low, high)
+        self._round(centred, low, high)
+        if null is None:
+            out[:] = centred
+        else:
+            out[null] = 0.0
+            out[~null] = centred
         return null
 
-    def _whole(self, valid: FloatArray) -> FloatArray:
+    def add_clipped(self, first: int, second: int) -> None:
+        """Add the sum of the clipped whole numbers and of their squares."""
+        self.clipped_1 += first
+        self.clipped_2 += second
+
+    def _round(self, centred: FloatArray, low: float, high: float) -> None:
+        """Turn differences from the centre into clipped whole numbers, in place."""
         plan = self.plan
-        whole = np.maximum(valid, plan.clip_low)
-        np.minimum(whole, plan.clip_high, out=whole)
-        whole -= plan.centre
-        whole *= self.inverse
-        np.rint(whole, out=whole)
-        if plan.step > _LARGEST_STEP:  # the difference may have been infinite
-            np.clip(whole, -LEVELS_OF_STEP, LEVELS_OF_STEP, out=whole)
-        self.clipped_1 += int(whole.sum())
-        self.clipped_2 += int(np.dot(whole, whole))
-        return whole
+        if not self.inverse:
+            centred[:] = 0.0
+            return
+        centred *= self.inverse
+        np.rint(centred, out=centred)
+        # With a huge step the difference may have been infinite.
+        if low < plan.clip_low or high > plan.clip_high or plan.step > _LARGEST_STEP:
+            np.clip(centred, self.whole_low, self.whole_high, out=centred)
 
     def _tally(self, valid: FloatArray, low: float, high: float, y: Target | None) -> None:
         plan = self.plan
@@ -161,17 +183,32 @@ class NumericWork:
                 above = int((valid > plan.ref_maximum).sum())
                 counts[-1] -= above
                 self.above += above
+            if self.starts is not None:
+                new = self._between(valid, self.starts)
+                counts -= new
+                self.unseen += int(new.sum())
         self.counts += counts
 
-    def _moments(self, valid: FloatArray, low: float, high: float) -> None:
+    def _between(self, valid: FloatArray, starts: FloatArray) -> IntArray:
+        """Return how many values in each cell are none of the values that the reference has."""
+        cell = np.searchsorted(starts, valid, side="right") - 1
+        inside = (cell >= 0) & (valid <= self.plan.ref_maximum)
+        cell, valid = cell[inside], valid[inside]
+        here, following = starts[cell], starts[np.minimum(cell + 1, starts.size - 1)]
+        new = (valid - here > _SAME * np.abs(here)) & (
+            following - valid > _SAME * np.abs(following)
+        )
+        return np.bincount(cell[new], minlength=starts.size)
+
+    def _moments(self, valid: FloatArray, centred: FloatArray, low: float, high: float) -> None:
         if low == -math.inf or high == math.inf:
-            finite = valid[np.isfinite(valid)]
-            self.infinite += valid.size - finite.size
-            if not finite.size:
+            finite = np.isfinite(valid)
+            valid, centred = valid[finite], centred[finite]
+            self.infinite += finite.size - valid.size
+            if not valid.size:
                 return
-            valid, low, high = finite, float(finite.min()), float(finite.max())
+            low, high = float(valid.min()), float(valid.max())
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
-        centred = valid - self.plan.centre
         self.s1 += float(centred.sum())
         self.s2 += float(np.dot(centred, centred))
 
@@ -186,6 +223,7 @@ class NumericWork:
             n_below=self.below,
             n_above=self.above,
             n_infinite=self.infinite,
+            n_unseen=self.unseen,
             minimum=self.minimum,
             maximum=self.maximum,
             s1=self.s1,

@@ -26,7 +26,8 @@ __all__ = ["Column", "Pair", "TableResult", "numbers_of", "read_pair"]
 class Column:
     """One column of both frames, as arrays of one kind.
 
-    `kind` is "numeric", "boolean", "categorical" or "datetime".
+    `kind` is "numeric" (a timedelta is in seconds), "boolean", "categorical" or "datetime" (in UTC,
+    without a time zone).
     """
 
     name: str
@@ -120,8 +121,8 @@ def read_pair(
     first, second = as_pandas(ref, names[0], wanted), as_pandas(live, names[1], wanted)
     found = []
     for name in wanted:
-        one = as_column(first[name], f"{names[0]}[{name!r}]")
-        other = as_column(second[name], f"{names[1]}[{name!r}]")
+        one = _without_zone(as_column(first[name], f"{names[0]}[{name!r}]"))
+        other = _without_zone(as_column(second[name], f"{names[1]}[{name!r}]"))
         kinds = (_kind(one), _kind(other))
         kind = _shared_kind(*kinds)
         if kind is None:
@@ -144,12 +145,27 @@ def numbers_of(columns: Iterable[Column]) -> tuple[FloatArray, FloatArray]:
     return matrix("ref"), matrix("live")
 
 
+def _without_zone(array: AnyArray) -> AnyArray:
+    """Return times of any zone as those of UTC, dates as times, and timedeltas as seconds."""
+    if array.dtype.kind == "O":
+        inferred = pd.api.types.infer_dtype(array, skipna=True)
+        if inferred in ("datetime", "datetime64", "date"):
+            times = pd.to_datetime(pd.Series(array, dtype=object), utc=True)
+            return times.dt.tz_localize(None).to_numpy()
+        if inferred in ("timedelta", "timedelta64"):
+            array = pd.to_timedelta(pd.Series(array, dtype=object)).to_numpy()
+    if array.dtype.kind == "m":
+        seconds: FloatArray = array / np.timedelta64(1, "s")  # NaT becomes NaN
+        return seconds
+    return array
+
+
 def _kind(array: AnyArray) -> str:
     if array.dtype.kind == "b":
         return "boolean"
     if array.dtype.kind in "iuf":
         return "numeric" if array.dtype.kind != "f" or not np.isnan(array).all() else "empty"
-    if array.dtype.kind in "mM":
+    if array.dtype.kind == "M":
         return "datetime"
     missing: BoolArray = pd.isna(array)
     return "empty" if missing.all() else "categorical"
@@ -171,7 +187,7 @@ def _cast(array: AnyArray, kind: str) -> AnyArray:
         return array.astype(np.float64, copy=False)
     if kind == "boolean" and array.dtype.kind != "b":  # all missing
         return np.full(array.size, np.nan)
-    if kind == "datetime" and array.dtype.kind not in "mM":
+    if kind == "datetime" and array.dtype.kind != "M":
         return np.full(array.size, np.datetime64("NaT"), dtype="datetime64[ns]")
     if kind == "categorical" and array.dtype.kind != "O":
         return np.full(array.size, None, dtype=object)

@@ -10,11 +10,14 @@ import numpy as np
 from mlsd._types import AnyArray, FloatArray
 from mlsd.drift._adjust import weighted_bh, weighted_holm
 from mlsd.drift._hypotheses import Rows
+from mlsd.drift._layout import slots_of
 from mlsd.drift._rules import Finding
 from mlsd.drift._sentences import Change, describe
 from mlsd.drift.report import Alarm, Unchecked
 
 __all__ = ["alarms_of", "table_of", "verdicts"]
+
+_TIMES = "its values are times: only NULLs and a constant are compared"
 
 
 def verdicts(
@@ -58,6 +61,7 @@ def alarms_of(
                     segment=segment,
                     verdict=finding.verdict,
                     p_adj=nan,
+                    q=nan,
                     effect=nan,
                     lo=nan,
                     hi=nan,
@@ -86,7 +90,8 @@ def alarms_of(
                 check=change.check,
                 segment=change.segment,
                 verdict=verdict[at],
-                p_adj=float(holm[at] if verdict[at] == "page" else fdr[at]),
+                p_adj=float(holm[at]),
+                q=float(fdr[at]),
                 effect=change.effect,
                 lo=float(rows.lo[at]),
                 hi=float(rows.hi[at]),
@@ -104,6 +109,11 @@ def alarms_of(
         Unchecked(finding.column, finding.check, segment, finding.sentence)
         for segment, finding in findings
         if finding.verdict == "unchecked"
+    ]
+    unchecked += [
+        Unchecked(slot.name, "distribution", "", _TIMES)
+        for slot in slots_of(profiles[""][1])
+        if slot.column.kind == "datetime"
     ]
     return (
         tuple(alarm for alarm in alarms if alarm.verdict == "page"),

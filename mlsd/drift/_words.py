@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-__all__ = ["count_of", "number", "number_on", "percent", "short"]
+__all__ = ["count_of", "number", "number_on", "numbers", "percent", "short", "shorts"]
+
+_MOST_DIGITS = 17  # more than that no float has
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = 4) -> str:
     """Return a value of the data: four digits, with commas, no exponent where none is needed.
 
     Examples
@@ -20,8 +23,20 @@ def number(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     if abs(value) >= 1e4 and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+        decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+        return f"{value:,.{decimals}f}"
+    return f"{value:.{digits}g}"
+
+
+def numbers(*values: float) -> list[str]:
+    """Return values of the data with as many digits as tell those apart that differ.
+
+    Examples
+    --------
+    >>> numbers(1.0, 2.5), numbers(1e15, 1e15 + 5)
+    (['1', '2.5'], ['1000000000000000', '1000000000000005'])
+    """
+    return _apart(number, 4, values)
 
 
 def number_on(value: float, spread: float) -> str:
@@ -75,7 +90,7 @@ def count_of(count: int, total: int) -> str:
     return f"{count:,} of {total:,} values{share}"
 
 
-def short(value: float) -> str:
+def short(value: float, digits: int = 2) -> str:
     """Return an effect: two digits, no leading zero.
 
     Examples
@@ -85,7 +100,27 @@ def short(value: float) -> str:
     """
     if not math.isfinite(value):
         return str(value)
-    text = f"{value:.2g}"
+    text = f"{value:.{digits}g}"
     if "e" in text:
-        text = f"{value:.0e}" if abs(value) < 1e-3 else f"{value:,.0f}"
+        text = f"{value:.{digits - 2}e}" if abs(value) < 1e-3 else f"{value:,.0f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def shorts(*values: float) -> list[str]:
+    """Return effects with as many digits as tell those apart that differ.
+
+    Examples
+    --------
+    >>> shorts(0.8, -0.123), shorts(0.99, 0.9912), shorts(1.0, 0.99987)
+    (['.8', '-.12'], ['.99', '.991'], ['1', '.9999'])
+    """
+    return _apart(short, 2, values)
+
+
+def _apart(write: Callable[[float, int], str], digits: int, values: tuple[float, ...]) -> list[str]:
+    different = len(set(values))
+    for more in range(digits, _MOST_DIGITS):
+        told = [write(value, more) for value in values]
+        if len(set(told)) >= different:
+            return told
+    return [write(value, _MOST_DIGITS) for value in values]

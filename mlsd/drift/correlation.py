@@ -12,14 +12,16 @@ import numpy as np
 from mlsd._stats import holm
 from mlsd._types import BoolArray, FloatArray, IntArray
 from mlsd._validation import check_choice, check_fraction, warn_undefined
+from mlsd.drift._effects import fisher_difference
 from mlsd.drift._profiles import both_profiles
+from mlsd.drift._tests import fisher_z
 from mlsd.drift._two_frames import TableResult, numbers_of, read_pair
 
 __all__ = ["CorrelationDrift", "correlation_drift"]
 
 # Rows whose powers are held at once.
 _ROWS = 16_384
-# |r| is held this far from 1, where Fisher's z is infinite.
+# 1 - r² below this is 0 but for rounding.
 _NEAR_ONE = 1e-10
 # A pairwise variance below this share of the column's own is rounding, not spread.
 _FLAT = 1e-12
@@ -46,7 +48,7 @@ class CorrelationDrift(TableResult):
     excluded : dict of str to str
         Columns that were left out, and why.
     table : dict
-        The columns of :meth:`to_frame`: first, second, n_ref and n_live (complete rows),
+        The columns of ``to_frame``: first, second, n_ref and n_live (complete rows),
         null_ref and null_live (rows left out), r_ref, r_live, delta (Fisher's z of live less that
         of the reference), lo and hi (its interval), p, and p_adj (Holm over the pairs).
     """
@@ -75,11 +77,16 @@ class CorrelationDrift(TableResult):
 
 @dataclass(frozen=True, slots=True)
 class _Moments:
-    """Complete rows, correlation and asymptotic variance of Fisher's z times n, of each pair."""
+    """Complete rows, correlation and asymptotic variance of Fisher's z times n, of each pair.
+
+    And the products of both columns' skewness and of their kurtosis.
+    """
 
     n: IntArray
     r: FloatArray
     variance: FloatArray
+    skewness: FloatArray
+    kurtosis: FloatArray
 
 
 def correlation_drift(
@@ -97,7 +104,12 @@ def correlation_drift(
     ``atanh(r_live) - atanh(r_ref)``. Its variance comes from the fourth moments, so that it holds
     without a normal distribution ("asymptotically distribution free"); for Spearman's rho from
     its influence function. The p-value uses the variance of both samples together, since they are
-    one under the hypothesis; the interval uses each one's own.
+    one under the hypothesis; the interval uses each one's own. No variance counts as less than 1,
+    that of independent columns.
+
+    Where columns are sparse or skewed, a few rows make the correlation, and z is not normal. The
+    p-value is then no less than that of a law with the skewness and kurtosis of such columns. The
+    interval has no such correction and is too short there.
 
     Parameters
     ----------
@@ -199,12 +211,18 @@ def _of_profiles(
 
     def moments(profile: Any) -> _Moments:
         found = profile.pairs
-        r, variance = found.correlation()[at], found.variance()[at]
-        variance = np.where(np.isnan(variance) & ~np.isnan(r), 1.0, variance)  # |r| is 1
-        return _Moments(found.n[at], r, variance)
+        skewness, kurtosis = found.tails()
+        return _Moments(
+            found.n[at],
+            found.correlation()[at],
+            found.variance()[at],
+            skewness[at],
+            kurtosis[at],
+        )
 
     sizes = (ref.n_rows, live.n_rows)
-    return _compared(wanted, moments(ref), moments(live), method, level, sizes, 0, excluded)
+    where = " within the reference's limits"
+    return _compared(wanted, moments(ref), moments(live), method, level, sizes, 0, excluded, where)
 
 
 def _check_two(names: list[str], excluded: dict[str, str]) -> None:
@@ -224,34 +242,44 @@ def _compared(
     rows: tuple[int, int],
     n_infinite: int,
     excluded: dict[str, str],
+    where: str = "",
 ) -> CorrelationDrift:
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
     upper = np.triu_indices(len(names), 1)
     n = np.stack((ref.n[upper], live.n[upper])).astype(np.float64)
     r = np.stack((ref.r[upper], live.r[upper]))
     variance = np.stack((ref.variance[upper], live.variance[upper]))
-    tested = np.isfinite(r).all(axis=0) & (n >= 4).all(axis=0)
-    z = np.arctanh(np.clip(r, -1 + _NEAR_ONE, 1 - _NEAR_ONE))
-    delta = np.where(tested, z[1] - z[0], np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.where(n > 3, n - 3, np.nan)
-        together = (n * variance).sum(axis=0) / n.sum(axis=0)
-        under_null = np.sqrt(together * (1 / size).sum(axis=0))
-        own = np.sqrt((variance / size).sum(axis=0))
-        score = np.abs(delta) / under_null
-    p = np.where(delta == 0, 1.0, 2 * ndtr(-score))
+
+    def together(name: str) -> FloatArray:
+        values = np.stack([getattr(side, name)[upper] for side in (ref, live)])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean: FloatArray = (n * values).sum(axis=0) / n.sum(axis=0)
+        return mean
+
+    delta, p = fisher_z(
+        r[0],
+        n[0],
+        together("variance"),
+        r[1],
+        n[1],
+        skewness=together("skewness"),
+        kurtosis=together("kurtosis"),
+    )
+    _, own = fisher_difference(r[0], n[0], variance[0], r[1], n[1], variance[1])
+    tested = np.isfinite(p)
     half = float(ndtri(0.5 + level / 2)) * own
     n_undefined = int((~tested).sum())
     if n_undefined:
         at = int(np.flatnonzero(~tested)[0])
         warn_undefined(
-            f"{n_undefined} of {tested.size} pairs have a constant column or fewer than four "
-            f"complete rows, the first being {names[upper[0][at]]!r} and "
+            f"{n_undefined} of {tested.size} pairs have a constant column{where} or fewer than "
+            f"four complete rows, the first being {names[upper[0][at]]!r} and "
             f"{names[upper[1][at]]!r}: their test is nan",
             stacklevel=4,
         )
-    order = np.lexsort((-np.abs(np.nan_to_num(score)), ~tested))
+    # A p-value may be 0: then the larger change is first.
+    order = np.lexsort((-np.abs(np.nan_to_num(delta / own)), np.nan_to_num(p), ~tested))
     labels = np.asarray(names, dtype=object)
     counts = n.astype(np.int64)
     table = {
@@ -336,16 +364,23 @@ def _pearson(matrix: FloatArray) -> _Moments:
         - m**3 * q
         - q * (mean["30"] - 3 * m * mean["20"] + 2 * m**3)
     )
+    m30 = mean["30"] - 3 * m * mean["20"] + 2 * m**3
     m40 = mean["40"] - 4 * m * mean["30"] + 6 * m * m * mean["20"] - 3 * m**4
     flat = (m20 <= _FLAT) | ~varies[:, None]
     flat |= flat.T
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.where(flat, np.nan, m11 / np.sqrt(m20 * m02))
-        kurtosis = m40 / m20**2
+        skewness, kurtosis = m30 / m20**1.5, m40 / m20**2
         skewed = m31 / (m20 * np.sqrt(m20 * m02))
         both = m22 / (m20 * m02)
         variance = both - r * (skewed + skewed.T) + r * r * (kurtosis + kurtosis.T + 2 * both) / 4
-    return _Moments(n.astype(np.int64), np.clip(r, -1, 1), _of_z(variance, r))
+    return _Moments(
+        n.astype(np.int64),
+        np.clip(r, -1, 1),
+        _of_z(variance, r),
+        skewness * skewness.T,
+        kurtosis * kurtosis.T,
+    )
 
 
 def _of_z(variance: FloatArray, r: FloatArray) -> FloatArray:
@@ -365,20 +400,23 @@ def _spearman(matrix: FloatArray) -> _Moments:
     # Sorted once a column: what is left of a pair is then ranked by counting.
     codes = [np.unique(column, return_inverse=True)[1] for column in matrix.T]
     n = np.zeros((k, k), dtype=np.int64)
-    r, variance = np.full((k, k), np.nan), np.full((k, k), np.nan)
+    r, variance, skewness, kurtosis = np.full((4, k, k), np.nan)
     for i in range(k):
         for j in range(i + 1, k):
             rows = known[:, i] & known[:, j]
             n[i, j] = n[j, i] = int(rows.sum())
-            r[i, j], variance[i, j] = _spearman_of_pair(codes[i], codes[j], rows)
-    return _Moments(n, r, _of_z(variance, r))
+            r[i, j], variance[i, j], skewness[i, j], kurtosis[i, j] = _spearman_of_pair(
+                codes[i], codes[j], rows
+            )
+    return _Moments(n, r, _of_z(variance, r), skewness, kurtosis)
 
 
-def _spearman_of_pair(x: IntArray, y: IntArray, rows: BoolArray) -> tuple[float, float]:
+def _spearman_of_pair(x: IntArray, y: IntArray, rows: BoolArray) -> tuple[float, ...]:
+    """Return rho, its variance times n, and the products of skewness and of kurtosis of ranks."""
     if not rows.all():
         x, y = x[rows], y[rows]
     if x.size < 2 or x.min() == x.max() or y.min() == y.max():
-        return math.nan, math.nan
+        return (math.nan,) * 4
     n_x, n_y = np.bincount(x), np.bincount(y)
     level_x = (np.cumsum(n_x) - n_x / 2) / x.size - 0.5
     level_y = (np.cumsum(n_y) - n_y / 2) / x.size - 0.5
@@ -392,7 +430,9 @@ def _spearman_of_pair(x: IntArray, y: IntArray, rows: BoolArray) -> tuple[float,
     of_y = g * g + 2 * _above(y, g)[y] - 3 * spread_y
     influence = of_shared / math.sqrt(spread_x * spread_y)
     influence -= r / 2 * (of_x / spread_x + of_y / spread_y)
-    return max(-1.0, min(1.0, r)), float(np.mean(influence**2))
+    skewness = float(np.mean(f**3) * np.mean(g**3)) / (spread_x * spread_y) ** 1.5
+    kurtosis = float(np.mean(f**4) * np.mean(g**4)) / (spread_x * spread_y) ** 2
+    return max(-1.0, min(1.0, r)), float(np.mean(influence**2)), skewness, kurtosis
 
 
 def _above(codes: IntArray, values: FloatArray) -> FloatArray:

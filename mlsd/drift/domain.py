@@ -56,7 +56,7 @@ class DomainAUC(TableResult):
     excluded : dict of str to str
         Columns that were left out, and why.
     table : dict
-        The columns of :meth:`to_frame`: column, kind, drop (what the AUC loses out of fold when
+        The columns of ``to_frame``: column, kind, drop (what the AUC loses out of fold when
         the column is shuffled), drop_stderr (over folds) and alone (AUC of the bins of this column
         alone, out of fold); the largest drop first.
     """
@@ -116,8 +116,9 @@ def domain_auc(
     X_ref, X_live : table of pandas, polars or pyarrow
         All columns that both have take part, NULLs included.
     estimator : scikit-learn classifier, optional
-        Cloned for every fold. It gets a pandas frame: numbers, booleans and times (days) as
-        float64 with NaN for NULL, others as categories, of which the 250 most frequent are kept.
+        Cloned for every fold. It gets a pandas frame: numbers, booleans, times (days) and
+        timedeltas (seconds) as float64 with NaN for NULL, others as categories, of which the 250
+        most frequent are kept; names that are no strings as strings.
         Default: ``HistGradientBoostingClassifier``, which takes all of these.
     cv : int, default 5
         Folds, stratified and shuffled, at least 2.
@@ -196,7 +197,7 @@ def domain_auc(
     taken, n_ref = _pooled(pair, max_rows, rng)
     n = len(taken[0].ref)
     live = np.arange(n) >= n_ref
-    frame = pd.DataFrame({column.name: _encoded(column) for column in taken})
+    frame = pd.DataFrame(dict(zip(_labels(taken), map(_encoded, taken), strict=True)))
     own = estimator is None
     estimator = _default(rng) if own else estimator
     folds = _folds(live, cv, rng)
@@ -222,7 +223,8 @@ def domain_auc(
     by_fold = np.asarray(drops)
     drop_mean = weight @ by_fold
     order = np.argsort(-drop_mean, kind="stable")
-    names = np.asarray([column.name for column in taken], dtype=object)
+    names = np.empty(len(taken), dtype=object)
+    names[:] = [column.name for column in taken]
     table = {
         "column": names,
         "kind": np.asarray([column.kind for column in taken], dtype=object),
@@ -290,10 +292,18 @@ def _pooled(pair: Pair, max_rows: int, rng: np.random.Generator) -> tuple[list[C
     return taken, rows[0].size
 
 
+def _labels(columns: list[Column]) -> list[str]:
+    """Return names that are strings, as scikit-learn wants them, and no two alike: 1 and "1"."""
+    labels = [str(column.name) for column in columns]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [f"{at}: {label}" for at, label in enumerate(labels)]
+
+
 def _encoded(column: Column) -> Any:
     values = column.ref
     if column.kind == "datetime":
-        days = values.astype("datetime64[us]" if values.dtype.kind == "M" else "timedelta64[us]")
+        days = values.astype("datetime64[us]")
         return np.where(np.isnat(values), np.nan, days.astype(np.int64) / 86_400e6)
     if column.kind != "categorical":
         return values.astype(np.float64)
@@ -344,7 +354,8 @@ def _fold(
     shuffled = np.empty(frame.shape[1])
     for at, name in enumerate(frame.columns):
         order = rng.permutation(len(rows))
-        changed = rows.assign(**{name: rows[name].take(order).set_axis(rows.index)})
+        changed = rows.copy(deep=False)
+        changed[name] = rows[name].take(order).set_axis(rows.index)
         shuffled[at] = roc_auc(live[test], _scores(model, changed))
     return _scores(model, rows), shuffled
 

@@ -13,6 +13,7 @@ from mlsd._stats import holm
 from mlsd._types import FloatArray
 from mlsd._validation import check_choice, check_fraction, check_positive_int
 from mlsd.drift._grams import block_grams, covariances, independent, jackknife
+from mlsd.drift._magnitude import magnitude, refuse_far
 from mlsd.drift._targets import read_targets
 from mlsd.drift._two_frames import TableResult, numbers_of, read_pair
 
@@ -43,7 +44,7 @@ class LeaveOneOutDrift(TableResult):
     excluded : dict of str to str
         Columns that were left out, and why: of another kind, constant, or collinear with others.
     table : dict
-        The columns of :meth:`to_frame`. With a target: feature; share_ref and share_live, the
+        The columns of ``to_frame``. With a target: feature; share_ref and share_live, the
         share of the variance of y that is lost without it; delta of the two with stderr, lo and
         hi; effect_ref and effect_live, the signed roots of the shares (semipartial correlations);
         p and p_adj (Holm) of the difference of these; and carried, what the feature adds on live
@@ -146,7 +147,8 @@ def leave_one_out_drift(
     ------
     ValueError
         If only one of the targets is given; if no feature is left, or only one without a target;
-        if there are fewer than two rows a block and three a feature; or an option is out of range.
+        if there are fewer than two rows a block and three a feature; if a live value is 1e30 times
+        as large as any of the reference; or an option is out of range.
     TypeError
         If `ref` or `live` is no table, or labels are text and `pos_label` is not given.
 
@@ -198,6 +200,8 @@ def leave_one_out_drift(
 
     names = [column.name for column in features]
     matrices = numbers_of(features)
+    powers = magnitude(matrices[0])
+    matrices = np.ldexp(matrices[0], -powers), np.ldexp(matrices[1], -powers)
     filled = [0, 0]
     if missing == "mean":
         matrices, filled = _fill(matrices)
@@ -216,6 +220,7 @@ def leave_one_out_drift(
     matrices_used = [matrix[mask] for matrix, mask in zip(matrices, rows, strict=True)]
     kept = list(range(len(names)))
     for matrix, name in zip(matrices_used, ("ref", "live"), strict=True):
+        refuse_far(matrix[:, kept], [f"{name}[{names[at]!r}]" for at in kept])
         apart, reasons = _apart(matrix[:, kept], [names[at] for at in kept])
         excluded |= {feature: f"{reason} in {name}" for feature, reason in reasons.items()}
         kept = [kept[at] for at in apart]
@@ -231,6 +236,8 @@ def leave_one_out_drift(
                 raise ValueError(
                     f"y_{('ref', 'live')[side]} is {y[0]:g} in all {y.size} usable rows"
                 )
+            y = np.ldexp(y, -magnitude(labels[0][rows[0]]))
+            refuse_far(y[:, None], [f"y_{('ref', 'live')[side]}"])
             values = np.column_stack((values, y - y.mean()))
         grams = block_grams(values, n_blocks)
         total = grams.sum(axis=0)

@@ -12,7 +12,7 @@ from mlsd._inputs import as_column
 from mlsd._lazy import pandas as pd
 from mlsd._types import IntArray
 from mlsd._validation import check_fraction, check_positive, check_positive_int
-from mlsd.drift._calibrate import Calibration, Scales, Window, calibrate, stretches, window_sizes
+from mlsd.drift._calibrate import Calibration, calibrate, stretches, window_sizes
 from mlsd.drift._frames import column_of, n_rows, names_of, take, without
 from mlsd.drift._hypotheses import CHECKS, RULES, Reference, Rows
 from mlsd.drift._monitor_json import dump, load
@@ -27,6 +27,7 @@ from mlsd.drift._rules import (
     declared,
     read_expectations,
 )
+from mlsd.drift._scales import Scales, Window
 from mlsd.drift._schema import schema_findings
 from mlsd.drift._verdicts import alarms_of, table_of, verdicts
 from mlsd.drift.profile import Profile
@@ -83,7 +84,7 @@ class DriftMonitor:
     alpha : float
         Chance that a comparison without drift pages, at most.
     reference : Profile
-        The profile of all reference rows; with seasons, see `seasons`.
+        The profile of all reference rows; with seasons, see :meth:`reference_of`.
     seasons, segments : tuple of str
         Labels of the seasons and levels of the segment column; empty if there are none.
 
@@ -92,6 +93,10 @@ class DriftMonitor:
     The guarantee holds for rows that are independent of each other. Consecutive rows often are not:
     :meth:`calibrate` measures on clean rows how much wider windows scatter, and scales the
     statistics. Where a weekday or a month differs from the others, give `season` to :meth:`fit`.
+
+    Not compared are: the values of times (only their NULLs, and whether they are all one time), how
+    many rows there are, rows that occur twice, relations between categories or of a category with a
+    number, and the relation of prediction and target (see :mod:`mlsd.metrics`).
 
     References
     ----------
@@ -165,8 +170,32 @@ class DriftMonitor:
         """The profile of all reference rows."""
         self._check_fitted()
         if ("", "") not in self._references.by_key:
-            raise AttributeError(f"every season has its own reference: {list(self.seasons)}")
+            raise AttributeError(
+                f"every season has its own reference: {list(self.seasons)}; "
+                "take reference_of(season)"
+            )
         return self._references.by_key["", ""].profile
+
+    def reference_of(self, season: Any = None) -> Profile:
+        """Return the profile of all reference rows of a season.
+
+        Parameters
+        ----------
+        season : str, optional
+            One of `seasons`; None where there are none.
+
+        Returns
+        -------
+        Profile
+            Live profiles of this season are made with it: ``Profile.from_frame(X, like=...)``.
+
+        Raises
+        ------
+        ValueError
+            If the season is unknown, or is needed and missing.
+        """
+        self._check_fitted()
+        return self._references.by_key[self._references.known_season(season), ""].profile
 
     @property
     def seasons(self) -> tuple[str, ...]:
@@ -211,7 +240,12 @@ class DriftMonitor:
         ------
         ValueError
             If there are fewer than `min_rows` rows, or a season has; if a declaration does not fit.
+        TypeError
+            If the column of the segments or of the season is not named by a string.
         """
+        _check_name(segments, "segments")
+        if isinstance(season, tuple) and len(season) == 2 and callable(season[1]):
+            _check_name(season[0], "the column of season")
         if isinstance(X, Profile):
             for name, value in (
                 ("y", y),
@@ -245,9 +279,9 @@ class DriftMonitor:
         references: References,
         season_column: str | None = None,
         season_of: Callable[[Any], Any] | None = None,
-        scales: Scales | None = None,
+        scales: dict[str, Scales] | None = None,
     ) -> Self:
-        self._references, self._scales = references, scales
+        self._references, self._scales = references, {} if scales is None else scales
         self._season_column, self._season_of = season_column, season_of
         return self
 
@@ -259,7 +293,8 @@ class DriftMonitor:
         Parameters
         ----------
         X : table of pandas, polars or pyarrow, or Profile
-            Live rows, or their profile, made with ``like=monitor.reference``.
+            Live rows, or their profile, made with ``like=monitor.reference`` (with seasons:
+            ``like=monitor.reference_of(season)``).
         y, prediction : array-like or str, optional
             Target and prediction of every row, or their column in `X`.
         season : str, optional
@@ -279,10 +314,11 @@ class DriftMonitor:
         self._check_fitted()
         label, X = self._season_label(X, season)
         lives, missing = self._live(X, label, y, prediction)
-        rows = self._rows(lives)
+        rows = self._rows(lives, label)
         findings = self._all_findings(lives)
-        if self._scales is not None:
-            rows, findings = self._scales.apply(rows), self._scales.quieten(findings)
+        scales = self._scales.get(label)
+        if scales is not None:
+            rows, findings = scales.apply(rows), scales.quieten(findings)
         verdict, holm, fdr = verdicts(
             rows, alpha=self.alpha, watch_fdr=self.watch_fdr, min_effect=self.min_effect
         )
@@ -295,13 +331,13 @@ class DriftMonitor:
             page=page,
             watch=watch,
             unchecked=(*unchecked, *missing),
-            notes=self._notes(before),
+            notes=_notes(before, after, scales),
             alpha=self.alpha,
             watch_fdr=self.watch_fdr,
             min_effect=self.min_effect,
             n_ref=before.n_rows,
             n_live=after.n_rows,
-            calibrated=self._scales is not None,
+            calibrated=scales is not None,
             season=label,
             reference=before,
             live=after,
@@ -344,7 +380,8 @@ class DriftMonitor:
             return
         said = rows_needed(reference, alpha=self.alpha, checks=self._tests(), n=self.min_rows)
         raise ValueError(
-            f"X has {n} rows; min_rows={self.min_rows} are needed, and even then {said}"
+            f"X has {n} {'row' if n == 1 else 'rows'}; min_rows={self.min_rows} are needed, and "
+            f"even then {said}"
         )
 
     def _tests(self) -> tuple[str, ...]:
@@ -359,14 +396,14 @@ class DriftMonitor:
             if rule is not None
         )
 
-    def _rows(self, lives: Mapping[str, tuple[Reference, Profile]]) -> Rows:
+    def _rows(self, lives: Mapping[str, tuple[Reference, Profile]], label: str) -> Rows:
         """Return the rows of all checks; the segments together weigh as much as all rows."""
         parts = []
         for segment, (reference, live) in lives.items():
             rows = reference.compare(live, self._tests(), self._skipped())
             if segment:
                 rows = rows.where(rows.column != self._references.column)
-                rows = rows.within(segment, self._references.share)
+                rows = rows.within(segment, self._references.share(label))
             parts.append(rows)
         return Rows.join(parts)
 
@@ -398,20 +435,12 @@ class DriftMonitor:
             ]
         return found
 
-    def _notes(self, reference: Profile) -> tuple[str, ...]:
-        notes = []
-        if reference.pairs_skipped:
-            notes.append(
-                f"correlations of {reference.pairs_skipped} numeric columns are not kept: name the "
-                "ones that matter with pairs="
-            )
-        return tuple(notes)
-
     def power(self, n_live: int, *, power: float = 0.8, season: Any = None) -> pd.DataFrame:
         """Return the smallest change of every column and check that would page with chance `power`.
 
         Each is the change of this one check alone, at the first step of Holm's procedure, so that a
-        change that also moves other checks is found at less.
+        change that also moves other checks is found at less. After :meth:`calibrate` it is the
+        change of rows that hang together as clean windows did.
 
         Parameters
         ----------
@@ -440,16 +469,17 @@ class DriftMonitor:
         self._check_fitted()
         check_positive_int(n_live, "n_live")
         check_fraction(power, "power")
+        label = self._references.known_season(season)
         return power_table(
-            self._references.by_key[self._references.known_season(season), ""],
+            self._references.by_key[label, ""],
             n_live=n_live,
             power=power,
             alpha=self.alpha,
             min_effect=self.min_effect,
             checks=self._tests(),
             skip=self._skipped(),
-            factor=2.0 if self.segments else 1.0,
-            scales=self._scales,
+            factor=2.0 if self._references.segments_of(label) else 1.0,
+            scales=self._scales.get(label),
         )
 
     def calibrate(
@@ -480,7 +510,7 @@ class DriftMonitor:
             Rows a window: as many as a comparison will have. Default: a fortieth of `X`, at least
             `min_rows`.
         season : str, optional
-            The season of `X`, where there are seasons.
+            The season of `X`, where there are seasons: the factors are kept for it alone.
         held_out : bool, default True
             Whether none of the rows is in the reference. False is for rows of the reference itself:
             no row lies outside the range that it helped to set, so the windows of each quarter of
@@ -513,7 +543,7 @@ class DriftMonitor:
                 self._of_rows(X, y, prediction, np.r_[0:start, stop : ends[-1]])._judge("")
                 for start, stop in pairwise(ends)
             ]
-        calibration, self._scales = calibrate(
+        calibration, self._scales[label] = calibrate(
             X,
             y,
             prediction,
@@ -532,7 +562,7 @@ class DriftMonitor:
 
         def judge(window: Any, y: Any, prediction: Any) -> Window:
             lives, _ = self._live(window, label, y, prediction)
-            return Window(self._rows(lives), self._all_findings(lives))
+            return Window(self._rows(lives, label), self._all_findings(lives))
 
         return judge
 
@@ -585,3 +615,25 @@ class DriftMonitor:
         stored = load(text)
         monitor = cls(**stored.options)
         return monitor._start(stored.references, stored.season, None, stored.scales)
+
+
+def _check_name(name: Any, what: str) -> None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(
+            f"{what} must be the name of a column, a string; got {name!r} ({type(name).__name__})"
+        )
+
+
+def _notes(reference: Profile, live: Profile, scales: Scales | None) -> tuple[str, ...]:
+    notes = []
+    if reference.pairs_skipped:
+        notes.append(
+            f"correlations of {reference.pairs_skipped} numeric columns are not kept: name the "
+            "ones that matter with pairs="
+        )
+    if scales is not None and not scales.n_live / 1.5 <= live.n_rows <= scales.n_live * 1.5:
+        notes.append(
+            f"calibrated on windows of {scales.n_live:,} rows; these are {live.n_rows:,}: "
+            "calibrate at the length that you compare"
+        )
+    return tuple(notes)

@@ -133,11 +133,9 @@ class Profile(Result):
         ValueError
             If two columns have one name, lengths differ, or `y` or `prediction` names no column.
         """
-        if like is not None and not isinstance(like, Profile):
-            raise TypeError(f"like must be a Profile; got {type(like).__name__}")
-        data = read_input(X, y, prediction, None if like is None else like.cells)
         if like is not None:
-            return cls._filled(like, fill(like.cells, like.pairs, data), data.order)
+            return cls._of_rows(like, X, y, prediction, later=True)
+        data = read_input(X, y, prediction, None)
         n_bins = check_positive_int(n_bins, "n_bins")
         max_categories = check_positive_int(max_categories, "max_categories")
         cells = plan_columns(data, n_bins, max_categories)
@@ -199,7 +197,7 @@ class Profile(Result):
             like = cls._empty(planner.cells(), pairs)
         result: Profile | None = None
         for X in chunks() if callable(chunks) else chunks:
-            part = cls.from_frame(X, like=like, y=y, prediction=prediction)
+            part = cls._of_rows(like, X, y, prediction)
             result = part if result is None else result + part
         if result is None:
             raise ValueError("chunks holds no table")
@@ -207,7 +205,7 @@ class Profile(Result):
 
     def update(self, X: Any, y: Any = None, prediction: Any = None) -> Profile:
         """Return a new profile with the rows of `X` added; see :meth:`from_frame`."""
-        return self + Profile.from_frame(X, like=self, y=y, prediction=prediction)
+        return self + Profile._of_rows(self, X, y, prediction)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -346,6 +344,16 @@ class Profile(Result):
         paired, skipped = _paired(cells.columns, pairs)
         plan = plan_pairs(paired) if paired else None
         return cls(0, plan, skipped, (), (), {}, (), cells, fingerprint_of(cells, plan))
+
+    @classmethod
+    def _of_rows(
+        cls, like: Profile, X: Any, y: Any, prediction: Any, *, later: bool = False
+    ) -> Profile:
+        """Return the profile of rows on the cells of `like`; see ``fill``."""
+        if not isinstance(like, Profile):
+            raise TypeError(f"like must be a Profile; got {type(like).__name__}")
+        data = read_input(X, y, prediction, like.cells)
+        return cls._filled(like, fill(like.cells, like.pairs, data, later=later), data.order)
 
     @classmethod
     def _filled(cls, plan: Profile, filled: Filled, order: tuple[str, ...]) -> Profile:

@@ -38,6 +38,8 @@ TABLE = (
 # How many columns the text for a pager tells of; the table has them all.
 _MOST_PAGED, _MOST_WATCHED = 20, 10
 
+_PAIR = " ~ "  # between the names of two columns, for their correlation
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm(Result):
@@ -56,7 +58,9 @@ class Alarm(Result):
     verdict : {"page", "watch"}
         Whether someone is called, or the line waits to be read.
     p_adj : float
-        Adjusted p-value (Holm for a page, Benjamini-Hochberg for a watch); nan for a rule.
+        p-value adjusted by Holm over the whole table, by which it pages; nan for a rule.
+    q : float
+        The same adjusted by Benjamini-Hochberg, by which it is watched; nan for a rule.
     effect, lo, hi : float
         Size of the change and its two-sided 95 % interval; nan for a rule.
     bound : float
@@ -75,6 +79,7 @@ class Alarm(Result):
     segment: str
     verdict: str
     p_adj: float
+    q: float
     effect: float
     lo: float
     hi: float
@@ -107,6 +112,10 @@ class Unchecked(Result):
     reason: str
 
 
+# Alarms by segment and column.
+_Grouped = dict[tuple[str, str], list[Alarm]]
+
+
 @dataclass(frozen=True, slots=True)
 class DriftReport(Result):
     """The comparison of live rows with the reference.
@@ -115,15 +124,15 @@ class DriftReport(Result):
     ----------
     page : tuple of Alarm
         What someone should be called for; truthy exactly when there is something. The largest
-        finding comes first: rules, then by adjusted p-value.
+        finding comes first: rules, then by p-value.
     watch : tuple of Alarm
         What should be read with the next coffee: significant at the rate of false discoveries, but
         not sure or not large enough to page.
     unchecked : tuple of Unchecked
         Every check that was not made, with the reason.
     notes : tuple of str
-        What else a reader must know: columns that were added or ignored, the season compared with,
-        categories beyond the cap.
+        What else a reader must know: how many numeric columns the reference keeps no correlations
+        of, and calibration on windows of another length than the live rows.
     alpha : float
         Chance that a comparison without drift pages at all, at most.
     watch_fdr : float
@@ -228,24 +237,33 @@ class DriftReport(Result):
     def explain(self) -> str:
         """Return the alarms as plain text for a pager: what happened, and what to check first.
 
-        The checks of one column are told together, the surest first. Of what is watched the first
-        ten columns are listed.
+        The checks of one column are told together, the surest first, and before correlations of
+        the column, which may follow from them. The first twenty columns that page are listed, and
+        the first ten that are watched. "p" is Holm's, "q" that of Benjamini and Hochberg.
         """
-        lines = [self._headline()]
-        lines += _told(self.page, "PAGE", _MOST_PAGED)
-        lines += _told(self.watch, "WATCH", _MOST_WATCHED)
+        paged, watched = _by_column(self.page), _by_column(self.watch)
+        for key in paged.keys() & watched.keys():
+            paged[key] += watched.pop(key)
+        lines = [self._headline(paged)]
+        lines += _told(paged, "PAGE", _MOST_PAGED)
+        lines += _told(watched, "WATCH", _MOST_WATCHED)
         if self.unchecked:
             lines.append(f"Not checked: {self._not_checked()}.")
         lines += [f"Note: {note}." for note in self.notes]
+        if not self.calibrated and not all(alarm.is_rule for alarm in self.page):
+            lines.append(
+                "Rows are taken as independent; if rows of one day or user belong together, "
+                "calibrate."
+            )
         return "\n".join(lines)
 
-    def _headline(self) -> str:
+    def _headline(self, paged: _Grouped) -> str:
         against = f"{self.n_live:,} live rows against {self.n_ref:,} of the reference"
         if self.season:
             against += f", season {self.season}"
         if not self.page:
             return f"Nothing to page for ({against})."
-        names = list(dict.fromkeys(alarm.column or "the table" for alarm in self.page))
+        names = list(dict.fromkeys(column or "the table" for _, column in paged))
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return f"Changed: {shown} ({against})."
 
@@ -275,30 +293,52 @@ class DriftReport(Result):
         return self.explain()
 
 
-def _told(alarms: tuple[Alarm, ...], word: str, most: int) -> list[str]:
-    """Return a line a column, with what to check first, and how many are left out."""
-    by_column: dict[tuple[str, str], list[Alarm]] = {}
+def _by_column(alarms: tuple[Alarm, ...]) -> _Grouped:
+    """Return the alarms of each segment and column; correlations of these columns come last."""
+    groups: _Grouped = {}
     for alarm in alarms:
-        by_column.setdefault((alarm.segment, alarm.column), []).append(alarm)
+        groups.setdefault((alarm.segment, alarm.column), []).append(alarm)
+    alone = {key for key, group in groups.items() if group[0].check != "correlation"}
+
+    def follows(key: tuple[str, str]) -> bool:
+        if key in alone:
+            return False
+        segment, pair = key
+        cuts = [at for at in range(len(pair)) if pair.startswith(_PAIR, at)]
+        halves = [half for at in cuts for half in (pair[:at], pair[at + len(_PAIR) :])]
+        return any((segment, half) in alone for half in halves)
+
+    return {key: groups[key] for key in sorted(groups, key=follows)}
+
+
+def _told(groups: _Grouped, word: str, most: int) -> list[str]:
+    """Return a line a column, with what to check first, and how many are left out."""
     lines = []
-    for group in list(by_column.values())[:most]:
+    for group in list(groups.values())[:most]:
         first = group[0]
-        also = [alarm.check for alarm in group[1:]]
-        chance = "a rule" if first.is_rule else f"p {_p_value(first.p_adj)}"
-        more = f"; also {', '.join(dict.fromkeys(also))}" if also else ""
-        lines.append(f"{word} {first.sentence}; {chance}{more}.")
+        also = dict.fromkeys(alarm.check for alarm in group[1:])
+        more = f"; also {', '.join(also)}" if also else ""
+        lines.append(f"{word} {first.sentence}; {_chance(first)}{more}.")
         lines.append(
             f"  First check {first.first}."
             if first.first[-1:] not in ".?"
             else f"  First check {first.first}"
         )
-    if len(by_column) > most:
-        lines.append(f"{word} {len(by_column) - most} more columns: see the table.")
+    if len(groups) > most:
+        lines.append(f"{word} {len(groups) - most} more columns: see the table.")
     return lines
 
 
+def _chance(alarm: Alarm) -> str:
+    if alarm.is_rule:
+        return "a rule"
+    if alarm.verdict == "page":
+        return f"p {_p_value(alarm.p_adj)} after Holm"
+    return f"q {_p_value(alarm.q)}"
+
+
 def _p_value(value: float) -> str:
-    return f"{value:.1g}" if value >= 1e-300 else "< 1e-300"
+    return f"{value:.1g}".removeprefix("0") if value >= 1e-300 else "< 1e-300"
 
 
 def _without_nan(value: Any) -> Any:

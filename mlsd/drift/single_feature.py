@@ -55,7 +55,7 @@ class SingleFeatureDrift(TableResult):
     excluded : dict of str to str
         Columns that were left out, and why.
     table : dict
-        The columns of :meth:`to_frame`: feature and second ("" for one feature); bins;
+        The columns of ``to_frame``: feature and second ("" for one feature); bins;
         new_live, the live rows in bins that the reference never saw; for a binary target auc and
         log_loss, for a number r2, each as `_ref` (out of fold or leave-one-out) and `_live`, with
         `_lo` and `_hi`; delta with lo and hi, the change of auc or r2 from reference to live;

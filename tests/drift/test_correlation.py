@@ -112,6 +112,40 @@ def test_a_perfect_correlation_that_breaks_is_no_nan():
     assert correlation_drift(ref, ref).to_frame().loc[0, "p"] == 1
 
 
+def test_a_perfect_correlation_of_profiles_that_breaks_is_found():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=500)
+    ref = pd.DataFrame({"c": x, "f": -2 * x})
+    live = ref.assign(f=ref["f"] + rng.normal(size=500))
+    reference = Profile.from_frame(ref)
+    for rows, low, high in ((live, 0, 1e-12), (ref, 1, 1)):
+        stored = Profile.from_frame(rows, like=reference)
+        assert low <= correlation_drift(reference, stored).table["p"][0] <= high
+
+
+def test_a_pair_of_profiles_is_said_to_be_constant_within_the_limits():
+    rng = np.random.default_rng(7)
+    reference = Profile.from_frame(frame(rng))
+    live = frame(rng)
+    live["a"] += 100
+    with pytest.warns(UndefinedMetricWarning, match="2 of 3 .* within the reference's limits or"):
+        correlation_drift(reference, Profile.from_frame(live, like=reference))
+
+
+@pytest.mark.parametrize("moments", [_pearson, _spearman])
+def test_tails_are_those_of_scipy(moments):
+    rng = np.random.default_rng(11)
+    data = np.exp(frame(rng, 300, nulls=0.1)).round() * [1, 1e4, 1e-4] + [1e3, 0, 5]
+    found = moments(data.to_numpy())
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        pair = data.iloc[:, [i, j]].dropna().to_numpy()
+        if moments is _spearman:
+            pair = stats.rankdata(pair, axis=0)
+        expected = np.prod(stats.skew(pair)), np.prod(stats.kurtosis(pair, fisher=False))
+        assert found.skewness[i, j] == pytest.approx(expected[0], rel=1e-6)
+        assert found.kurtosis[i, j] == pytest.approx(expected[1], rel=1e-6)
+
+
 def test_what_takes_part_and_what_does_not():
     rng = np.random.default_rng(6)
     ref = frame(rng).assign(s="x", flag=rng.random(400) < 0.5, gone=1.0, kind=rng.normal(size=400))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.stats import norm
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -212,3 +216,75 @@ class Silent(DummyClassifier):
 def test_bad_input(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_the_null_spread_is_that_of_all_ways_to_deal_the_ranks():
+    """Every choice of 4 live rows among 8 in the order of their scores is as likely as any."""
+    aucs = [
+        np.mean([[place > other for other in range(8) if other not in live] for place in live])
+        for live in itertools.combinations(range(8), 4)
+    ]
+    frame = rows(np.random.default_rng(9), 4)
+    result = domain_auc(frame, frame, estimator=DummyClassifier(), cv=2)
+    # Nadeau and Bengio's 1 + k / (k - 1), which is 3 for two folds.
+    assert result.null_sd == pytest.approx(np.std(aucs) * np.sqrt(3))
+    other = rows(np.random.default_rng(10), 50)
+    wider = domain_auc(
+        rows(np.random.default_rng(9), 30), other, estimator=LogisticRegression(), random_state=0
+    )
+    u_sd = np.sqrt(30 * 50 * (30 + 50 + 1) / 12)  # of Mann and Whitney's U
+    assert wider.null_sd == pytest.approx(u_sd / (30 * 50) * 1.5)
+    assert wider.p_value == pytest.approx(norm.sf((wider.value - 0.5) / wider.null_sd))
+
+
+@pytest.mark.parametrize(
+    "names", [(0, 1), ("self", "a"), (1, "1"), (("a", 1), "b"), (pd.Timestamp("2025-01-01"), "b")]
+)
+def test_any_name_of_a_column_will_do(names):
+    rng = np.random.default_rng(11)
+    ref, live = (
+        pd.DataFrame({name: rng.normal(at * shift, size=60) for at, name in enumerate(names)})
+        for shift in (0, 2)
+    )
+    frames = [frame.set_axis(pd.Index(names, tupleize_cols=False), axis=1) for frame in (ref, live)]
+    result = domain_auc(*frames, estimator=LogisticRegression(), random_state=0)
+    table = result.to_frame()
+    assert list(table["column"]) == [names[1], names[0]]
+    assert table["drop"][0] > 0.2 > abs(table["drop"][1])
+
+
+def test_times_with_a_zone_are_times_and_timedeltas_are_seconds():
+    seen = []
+
+    class Spy(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(X)
+            return super().fit(X, y)
+
+    berlin = pd.Timestamp("1970-01-03 01:00", tz="Europe/Berlin")  # midnight of UTC
+    one = pd.DataFrame({"when": [berlin, pd.NaT] * 10, "lasts": [pd.Timedelta("1h"), pd.NaT] * 10})
+    day = pd.Series([datetime.date(1970, 1, 3), None] * 10, dtype=object)
+    loose = pd.Series([datetime.timedelta(hours=1), None] * 10, dtype=object)
+    for other in (one, pl.from_pandas(one), one.assign(when=day, lasts=loose)):
+        domain_auc(one, other, estimator=Spy(), cv=2)
+        assert set(seen[-1]["when"].dropna()) == {2.0}
+        assert set(seen[-1]["lasts"].dropna()) == {3600.0}
+
+
+def test_a_later_time_with_a_zone_is_drift():
+    rng = np.random.default_rng(12)
+    ref, live = (
+        pd.DataFrame(
+            {
+                "when": pd.Timestamp("2025-01-01", tz="Europe/Berlin")
+                + pd.to_timedelta(rng.uniform(0, 86_400, 300) + later, "s")
+            }
+        )
+        for later in (0, 43_200)
+    )
+    tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
+    result = domain_auc(ref, live, estimator=tree, random_state=0)
+    # Half a day later: where both have rows, a quarter of all pairs, every other pair is lost.
+    assert result.value == pytest.approx(0.875, abs=0.05)
+    assert list(result.to_frame()["kind"]) == ["datetime"]
+    assert not result.separating

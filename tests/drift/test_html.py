@@ -178,6 +178,18 @@ def test_every_alarm_is_told_with_what_to_check_first(page, report):
             assert alarm.first in text
 
 
+def test_chances_have_their_names_and_are_escaped(report):
+    """No other p than Holm's, no other q than that of Benjamini and Hochberg."""
+    tested = next(alarm for alarm in report.page if not alarm.is_rule)
+    page = dataclasses.replace(tested, p_adj=1e-200, q=1e-201)
+    watch = dataclasses.replace(tested, verdict="watch", p_adj=0.5, q=0.0625)
+    source = render(dataclasses.replace(report, page=(page,), watch=(watch,)))
+    assert "< 1e-99" not in source
+    found = Page(source)
+    assert f"{tested.check}: p < 1e-99 (Holm)" in found.section("page")
+    assert f"{tested.check}: q 0.062 (Benjamini-Hochberg)" in found.section("watch")
+
+
 def test_the_verdict_comes_first(report, clean):
     found = Page(render(report))
     body = " ".join(found.all("body")[0]["text"].split())

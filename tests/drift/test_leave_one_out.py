@@ -219,6 +219,33 @@ def test_units_do_not_matter(seed):
     assert (same["p"] == 1).all()
 
 
+@pytest.mark.parametrize("unit", [1e300, 1e-300])
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+def test_units_do_not_matter_however_large(unit, missing):
+    rng = np.random.default_rng(20)
+    ref, live = month(rng, 300, offset=5), month(rng, 400, weights=(0, 1, 0.3, 0.2))
+    ref.loc[3, "b"] = np.nan
+    for of_y in (unit, 1.0):
+        far = [frame.assign(a=frame["a"] * unit, y=frame["y"] * of_y) for frame in (ref, live)]
+        for target in (None, "y"):
+            features = None if target else list("abcd")
+            options = {"columns": features, "y_ref": target, "missing": missing}
+            pd.testing.assert_frame_equal(
+                leave_one_out_drift(*far, **options).to_frame(),
+                leave_one_out_drift(ref, live, **options).to_frame(),
+                rtol=1e-9,
+            )
+
+
+def test_a_column_that_left_all_units_is_named():
+    rng = np.random.default_rng(21)
+    ref, live = month(rng, 300), month(rng, 300)
+    with pytest.raises(ValueError, match=r"live\['b'\] holds a value .*e\+299 times as large"):
+        leave_one_out_drift(ref, live.assign(b=live["b"] * 1e300))
+    with pytest.raises(ValueError, match=r"y_live holds a value .* times as large"):
+        leave_one_out_drift(ref, live.assign(y=live["y"] * 1e40), y_ref="y")
+
+
 FRAME = month(np.random.default_rng(10), 200)
 
 

@@ -123,7 +123,7 @@ def test_sentences_hold_the_numbers(monitor, reference, live):
     assert "in the reference (h ." in null.sentence
     assert "the job or join that fills amount" in null.first
     shift = said["a", "distribution"].sentence
-    told = re.fullmatch(r"a: values are higher: median ([\d.]+), ([\d.]+) in the .*", shift)
+    told = re.fullmatch(r"a: values are higher: median about ([\d.]+), ([\d.]+) in the .*", shift)
     medians = [broken["a"].median(), reference["a"].median()]
     assert [float(number) for number in told.groups()] == pytest.approx(medians, abs=0.2)
     new = said["country", "unseen"].sentence
@@ -322,3 +322,24 @@ def test_values_beyond_the_reference_do_not_pass_for_a_smaller_spread():
     assert (first.column, first.check, first.measure) == ("t", "distribution", "d")
     assert "higher" in first.sentence
     assert "log sd ratio" not in set(report.to_frame()["measure"])
+
+
+def test_a_new_code_within_the_range_of_a_column_of_codes_pages():
+    rng = np.random.default_rng(0)
+    codes = [1, 2, 3, 5, 7, 9]
+    monitor = DriftMonitor().fit(pd.DataFrame({"code": rng.choice(codes, 20_000)}))
+    live = pd.DataFrame({"code": rng.choice(codes, 2_000)})
+    assert not monitor.compare(live).page
+    live.loc[:39, "code"] = 4
+    alarm = monitor.compare(live).page[0]
+    assert (alarm.column, alarm.check) == ("code", "range")
+    assert "40 of 2,000 values (2.0 %) are numbers between the reference's values" in alarm.sentence
+
+
+def test_infinite_values_that_the_reference_has_too_are_no_news():
+    rng = np.random.default_rng(0)
+    reference, live = (pd.DataFrame({"x": rng.normal(size=n)}) for n in (20_000, 2_000))
+    reference.loc[:199, "x"], live.loc[:19, "x"] = np.inf, np.inf
+    assert not DriftMonitor().fit(reference).compare(live).page
+    clean = reference.iloc[200:]
+    assert DriftMonitor().fit(clean).compare(live).page[0].check == "range"

@@ -221,7 +221,7 @@ def test_calibration_leaves_the_rows_alone_and_says_what_it_did(stream):
     pd.testing.assert_frame_equal(X, stream.iloc[:6_000])
     assert calibration.n_live == 150  # a fortieth
     assert monitor.compare(X.iloc[:500]).calibrated
-    assert "the budget is 5.0%" in calibration._note()
+    assert "the budget is 5%" in calibration._note()
     monitor.fit(stream.iloc[10_000:20_000])
     assert not monitor.compare(X.iloc[:500]).calibrated
 

@@ -136,6 +136,73 @@ def test_a_column_that_became_constant(reference, live, column, value):
     assert (column, "constant") in rules(report)
 
 
+@pytest.mark.parametrize("value", [1.0, "a", True])
+def test_what_was_all_null_may_become_constant(reference, live, value):
+    """The check of NULLs tells of it; a commonest value there was none."""
+    monitor = DriftMonitor().fit(reference.assign(price=pd.Series(dtype=type(value))))
+    report = monitor.compare(live.assign(price=pd.Series([value] * N, dtype=type(value))))
+    found = {(alarm.column, alarm.check) for alarm in report.page}
+    assert ("price", "constant") not in found
+    assert found & {("price", "null"), ("price", "schema")}
+
+
+@pytest.mark.parametrize(
+    ("when", "verdict"),
+    [
+        ("1970-01-01", "page"),
+        ("2026-01-03 04:05:06", "watch"),
+        ("2025-12-31", "watch"),  # a default of long ago it is not
+        ("2026-05-01", None),  # the rows of a later day
+        ("9999-12-31", "watch"),
+    ],
+)
+def test_times_that_are_all_one(reference, live, when, verdict):
+    live = live.assign(when=np.full(N, np.datetime64(when, "s")))
+    report = DriftMonitor().fit(reference).compare(live)
+    found = {alarm.column: alarm for alarm in (*report.page, *report.watch)}
+    assert (found["when"].verdict if "when" in found else None) == verdict
+    if verdict:
+        assert f"all 1,000 values are {when.replace(' ', 'T')}; in the" in found["when"].sentence
+
+
+def test_times_that_vary_or_never_did(reference, live):
+    monitor = DriftMonitor().fit(reference)
+    assert not monitor.compare(live.assign(when=live["when"] - pd.Timedelta(days=9_999))).page
+    flat = reference.assign(when=pd.Timestamp("2026-01-01"))
+    early = live.assign(when=pd.Timestamp("1970-01-01"))
+    report = DriftMonitor().fit(flat).compare(early)
+    assert not report.page
+    assert not report.watch
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.5, "all 1,000 values are 0.5"), (np.nan, "all 1,000 values are NULL")]
+)
+def test_a_prediction_that_became_constant(reference, live, value, said):
+    rng = np.random.default_rng(3)
+    monitor = DriftMonitor().fit(reference, prediction=rng.random(len(reference)))
+    report = monitor.compare(live, prediction=np.full(N, value))
+    (alarm,) = [alarm for alarm in report.page if alarm.is_rule]
+    assert (alarm.column, alarm.check) == ("prediction", "constant")
+    assert said in alarm.sentence
+    assert not monitor.compare(live, prediction=rng.random(N)).page
+    assert not monitor.compare(live).page  # late, and no fault
+
+
+def test_one_value_beyond_the_cap_is_not_known_to_be_one(reference, live):
+    many = reference.assign(user=np.arange(len(reference)).astype(str))
+    often = many.assign(user=many["user"].mask(np.arange(len(many)) < 2_000, "guest"))
+    monitor = DriftMonitor().fit(often)
+    report = monitor.compare(live.assign(user="guest"))
+    assert ("user", "constant") in rules(report)
+    for user in ("someone", np.arange(N).astype(str)):
+        report = monitor.compare(live.assign(user=user))
+        (line,) = [line for line in report.unchecked if line.check == "constant"]
+        assert line.column == "user"
+        assert line.reason.endswith("whether they are one and the same is not known")
+    DriftMonitor().fit(many).compare(live.assign(user="someone"))  # no level is kept at all
+
+
 def test_a_rare_flag_is_often_constant(reference):
     rare = reference.assign(fraud=np.arange(len(reference)) % 2_000 == 0)
     report = DriftMonitor().fit(rare).compare(rare.iloc[1:N])
@@ -168,6 +235,20 @@ def test_checks_can_be_chosen(reference, live):
     assert set(report.to_frame()["check"]) == {"null", "range"}
 
 
+def test_declarations_may_be_scalars_of_numpy(reference, live):
+    rules_of_age = {
+        "nullable": np.False_,
+        "max_null_rate": np.float32(0.25),
+        "range": (np.int64(0), np.float32(120)),
+    }
+    monitor = expecting(reference, age=rules_of_age, price={"required": np.True_})
+    again = DriftMonitor.from_json(monitor.to_json())
+    plain = {"nullable": False, "max_null_rate": 0.25, "range": (0, 120)}
+    for one in (monitor, again):
+        assert one.expect == expecting(reference, age=plain, price={"required": True}).expect
+        assert not rules(one.compare(live))
+
+
 @pytest.mark.parametrize(
     ("expect", "error", "match"),
     [
@@ -175,6 +256,10 @@ def test_checks_can_be_chosen(reference, live):
         ({"age": 3}, TypeError, r"expect\['age'\] must be a dict; got 3"),
         ({"age": {"nullabel": False}}, ValueError, r"unknown keys \['nullabel'\]"),
         ({"age": {"nullable": 1}}, TypeError, "must be True or False; got 1"),
+        ({"age": {"nullable": np.int64(1)}}, TypeError, "must be True or False; got"),
+        ({"age": {"range": (np.True_, 2)}}, TypeError, "must hold numbers"),
+        ({"age": {"range": (np.nan, 2)}}, ValueError, "must rise"),
+        ({"age": {"max_null_rate": np.True_}}, TypeError, "must be a number"),
         ({"age": {"max_null_rate": 2}}, ValueError, "between 0 and 1; got 2"),
         ({"age": {"max_null_rate": "2"}}, TypeError, "must be a number; got '2'"),
         ({"age": {"range": (3,)}}, ValueError, r"must be \(lowest, highest\)"),

@@ -6,7 +6,9 @@ import copy
 import datetime as dt
 import math
 import pickle
+from collections import Counter
 from decimal import Decimal
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsd.drift._read import read_values
 from mlsd.drift.profile import Profile
 
 NAN, INF = math.nan, math.inf
@@ -307,6 +310,60 @@ def test_categories_beyond_the_cap():
     assert one(["a", "b"], max_categories=2)[1].capped is False
 
 
+def test_differences_beyond_all_floats_are_512_steps():
+    _, column = one([-1.7e308] * 9 + [1.7e308])
+    assert column.centre == -1.7e308
+    assert (column.clipped_1, column.clipped_2) == (512, 512**2)
+
+
+ARROW = {
+    "str": lambda parts: pd.concat([pd.Series(part, dtype="str") for part in parts]),
+    "string": lambda parts: pd.concat([pd.Series(part, dtype="string[pyarrow]") for part in parts]),
+    "arrow": lambda parts: pd.Series(
+        pd.arrays.ArrowExtensionArray(pa.chunked_array(parts, type=pa.string()))
+    ),
+    "large": lambda parts: pd.Series(
+        pd.arrays.ArrowExtensionArray(pa.chunked_array(parts, type=pa.large_string()))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ARROW)
+@given(
+    parts=st.lists(
+        st.lists(st.none() | st.text(alphabet="ab\0é€", max_size=8), max_size=20),
+        min_size=1,
+        max_size=3,
+    ),
+    skip=st.integers(0, 3),
+)
+def test_strings_of_arrow_against_a_counter(kind, parts, skip):
+    series = ARROW[kind](parts).iloc[skip:]
+    expected = Counter(value for value in [*chain(*parts)][skip:] if value is not None)
+    levels = read_values(series, "a").levels()
+    assert levels == expected
+
+
+@pytest.mark.parametrize("n_levels", [1, 20, 100, 101, 3000])
+def test_strings_in_many_blocks_against_a_counter(n_levels):
+    rng = np.random.default_rng(n_levels)
+    # Rare levels first: the later blocks bring some that the first did not have.
+    values = [f"{int(i):x}" for i in np.sort(rng.integers(n_levels, size=50_000))]
+    series = pd.Series(values, dtype="str")
+    assert read_values(series, "a").levels() == Counter(values)
+    series[rng.random(50_000) < 0.3] = None
+    source = read_values(series, "a")
+    assert source.levels() == Counter(series.dropna())
+    assert sum(source.levels().values()) == 50_000 - source.n_null()
+
+
+def test_text_behind_a_null_is_not_read():
+    bits, ends, text = (pa.py_buffer(x) for x in (b"\x05", np.array([0, 1, 3, 4], "<i8"), b"aXXb"))
+    array = pa.LargeStringArray.from_buffers(3, ends, text, bits)
+    series = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([array])))
+    assert read_values(series, "a").levels() == {"a": 1, "b": 1}
+
+
 def test_long_levels_are_shortened_and_stay_apart():
     texts = ["x" * 1000 + end for end in "ab"]
     reference, column = one(texts)
@@ -575,7 +632,32 @@ def test_any_floats(before, after, n_bins):
     _, found = one(np.array(after), like=reference)
     counts, below, above, infinite, null, _ = naive(column, after)
     if has_range:
-        assert found.counts.tolist() == counts
+        assert found.counts.sum() + found.n_unseen == sum(counts)
+        assert (np.array(counts) >= found.counts).all()
+        assert found.discrete or not found.n_unseen
         assert (found.n_below, found.n_above) == (below, above)
-    assert found.counts.sum() + found.n_below + found.n_above + found.n_null == len(after)
+    beyond = found.n_below + found.n_above + found.n_unseen
+    assert found.counts.sum() + beyond + found.n_null == len(after)
     assert (found.n_infinite, found.n_null) == (infinite, null)
+
+
+def test_new_numbers_between_the_values_of_a_discrete_column_are_counted():
+    reference = Profile.from_frame(pd.DataFrame({"code": [1, 2, 3, 5, 7, 9] * 50}))
+    live = pd.DataFrame({"code": [1.0, 4.0, 4.5, 9.0, 10.0, 0.0, np.inf, 3.0 + 1e-12, np.nan]})
+    column = Profile.from_frame(live, like=reference)["code"]
+    assert (column.n_unseen, column.n_below, column.n_above, column.n_null) == (2, 1, 2, 1)
+    assert column.counts.tolist() == [1, 0, 1, 0, 0, 1]
+    halves = [
+        Profile.from_frame(live.iloc[part], like=reference) for part in (slice(4), slice(4, 9))
+    ]
+    assert sum(halves)["code"].n_unseen == 2
+    assert reference["code"].n_unseen == 0
+
+
+def test_decimals_that_were_computed_otherwise_are_not_new():
+    tenths = np.arange(1, 90)
+    reference = Profile.from_frame(pd.DataFrame({"price": np.round(tenths * 0.1, 1)}))
+    assert (
+        Profile.from_frame(pd.DataFrame({"price": tenths * 0.1}), like=reference)["price"].n_unseen
+        == 0
+    )

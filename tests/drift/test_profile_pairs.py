@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mlsd.drift._pairs import PairWork, merge_pairs, plan_pairs
 from mlsd.drift.profile import Profile
@@ -88,6 +93,20 @@ def test_variances_against_influence_values():
                     assert variance[i, j] == pytest.approx(expected, rel=1e-9)
 
 
+def test_tails_against_scipy():
+    frame = sample(np.random.default_rng(9), 4000)
+    profile = Profile.from_frame(frame)
+    whole = clipped(frame, profile)
+    skewness, kurtosis = profile.pairs.tails()
+    for i in range(5):
+        for j in range(5):
+            both = whole.iloc[:, [i, j]].dropna().to_numpy()
+            first, second = stats.skew(both)
+            assert skewness[i, j] == pytest.approx(first * second, rel=1e-9, abs=1e-12)
+            expected = np.prod(stats.kurtosis(both, fisher=False))
+            assert kurtosis[i, j] == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_variance_is_one_for_normal_and_for_independent_pairs():
     rng = np.random.default_rng(4)
     n = 200_000
@@ -128,7 +147,8 @@ def test_constant_columns_and_short_frames_are_nan():
     assert (empty.n == 0).all()
     line = Profile.from_frame(pd.DataFrame({"a": [1.0, 2, 3], "b": [2.0, 4, 6]})).pairs
     assert line.correlation()[0, 1] == pytest.approx(1, abs=1e-15)
-    assert np.isnan(line.variance()[0, 1])
+    assert line.variance()[0, 1] == line.variance()[1, 0] == 1
+    assert np.isnan(np.diagonal(line.variance())).all()
 
 
 def test_one_corrupt_value_hides_no_correlation():
@@ -227,3 +247,72 @@ def test_sums_of_many_rows_do_not_overflow():
     assert pairs.n[0, 1] == rows
     assert pairs.correlation()[0, 1] == 1
     assert int(pairs.p22[0, 0, 1]) * 2**40 + int(pairs.p22[1, 0, 1]) == 512**4 * rows
+
+
+HIGH = ("p21", "p22", "p31", "lost_3", "lost_4")
+
+
+def is_set(pairs, name):
+    """Return whether a field has its value, without asking for it in a way that gives it one."""
+    try:
+        object.__getattribute__(pairs, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def random_pairs(seed, n, *, later):
+    block, null = random_block(np.random.default_rng(seed), 3, n)
+    plan = plan_pairs(list(Profile.from_frame(pd.DataFrame(np.eye(3))).columns))
+    work = PairWork(plan, n if later else 0)
+    for rows in (slice(0, n // 3), slice(n // 3, n)):
+        work.add(block[:, rows], {i: part[rows] for i, part in null.items() if part[rows].any()})
+    return work.done()
+
+
+@pytest.mark.parametrize("n", [1, 50, 9000])
+def test_sums_that_wait_are_those_that_do_not(n):
+    waiting, expected = random_pairs(n, n, later=True), random_pairs(n, n, later=False)
+    np.testing.assert_array_equal(waiting.correlation(), expected.correlation())
+    assert not any(is_set(waiting, name) for name in HIGH)
+    np.testing.assert_array_equal(waiting.variance(), expected.variance())
+    assert all(is_set(waiting, name) for name in HIGH)
+    assert waiting == expected
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda pairs: pickle.loads(pickle.dumps(pairs)),
+        copy.deepcopy,
+        lambda pairs: dataclasses.replace(pairs),
+        lambda pairs: merge_pairs(pairs, pairs.empty()),
+        lambda pairs: merge_pairs(pairs.empty(), pairs),
+    ],
+)
+def test_what_waits_is_not_lost(use):
+    assert use(random_pairs(0, 200, later=True)) == random_pairs(0, 200, later=False)
+
+
+def test_live_profiles_wait_and_references_do_not():
+    frame = sample(np.random.default_rng(8), 300)
+    reference = Profile.from_frame(frame)
+    assert is_set(reference.pairs, "p22")
+    live = Profile.from_frame(frame.drop(columns="c"), like=reference)
+    assert not is_set(live.pairs, "p22")
+    stored = Profile.from_json(live.to_json())
+    assert stored == live
+    assert Profile.from_frame(frame, like=reference).pairs == reference.pairs
+    chunks = Profile.from_chunks([frame.iloc[:100], frame.iloc[100:]])
+    assert chunks.pairs == reference.pairs
+
+
+def test_many_rows_do_not_wait(monkeypatch):
+    monkeypatch.setattr("mlsd.drift._pairs._MOST_LATER", 600)
+    assert not is_set(random_pairs(0, 200, later=True), "p22")
+    assert is_set(random_pairs(0, 201, later=True), "p22")
+
+
+def test_a_field_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="p99"):
+        random_pairs(0, 10, later=True).p99  # noqa: B018

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from mlsd.drift import DriftMonitor
 from mlsd.drift._adjust import weighted_bh, weighted_holm
-from mlsd.drift._words import number, number_on, percent, short
+from mlsd.drift._words import number, number_on, numbers, percent, short, shorts
 
 
 def table(n, seed):
@@ -55,6 +56,77 @@ def test_explain_says_what_happened_and_what_to_check(report):
     )
     assert any(line.startswith("WATCH extra: a new column") for line in lines)
     assert all(line.rstrip().endswith((".", "?")) for line in lines)
+
+
+def test_a_column_that_pages_is_not_told_of_again_below():
+    rng = np.random.default_rng(8)
+    monitor = DriftMonitor(checks=["null", "distribution"]).fit(
+        pd.DataFrame({"x": rng.normal(size=20_000), "y": rng.normal(size=20_000)})
+    )
+    live = pd.DataFrame({"x": rng.normal(1, 1, size=2_000), "y": rng.normal(size=2_000)})
+    live.loc[:2, "x"] = None
+    report = monitor.compare(live)
+    assert [(alarm.column, alarm.check) for alarm in report.watch] == [("x", "null")]
+    told = [line for line in report.explain().splitlines() if line.startswith(("PAGE", "WATCH"))]
+    assert len(told) == 1
+    assert told[0].endswith("; also null.")
+
+
+def test_outliers_come_before_the_correlations_that_they_break(monitor):
+    live = table(2_000, 7)
+    live.loc[:199, "amount"] = 1e6
+    found = monitor.compare(live)
+    page = sorted(found.page, key=lambda alarm: alarm.check != "correlation")
+    assert page[0].check == "correlation"
+    report = dataclasses.replace(found, page=tuple(page))
+    lines = [line for line in report.explain().splitlines() if line.startswith("PAGE")]
+    assert len(lines) == 2
+    assert lines[0].startswith("PAGE amount: ")
+    assert lines[1].startswith("PAGE amount ~ other: the correlation is")
+    assert report.explain().startswith("Changed: amount, amount ~ other (")
+
+
+def test_chances_have_their_names(monitor):
+    rng = np.random.default_rng(9)
+    live = table(2_000, 8)
+    live["amount"] += 1.2
+    live.loc[:, "shop"] = rng.choice(["a", "b", "c"], p=[0.37, 0.31, 0.32], size=2_000)
+    report = monitor.compare(live)
+    rows = report.to_frame().set_index(["column", "check"])
+    assert report.page
+    assert report.watch
+    for alarm in (*report.page, *report.watch):
+        row = rows.loc[(alarm.column, alarm.check)]
+        assert (alarm.p_adj, alarm.q) == (row["p_adj"], row["q"])
+    assert json.loads(report.to_json())["watch"][0]["p_adj"] == report.watch[0].p_adj
+    assert json.loads(report.to_json())["watch"][0]["q"] == report.watch[0].q
+    text = report.explain()
+    page, watch = report.page[0], report.watch[0]
+    assert f"; p {page.p_adj:.1g} after Holm".replace(" 0.", " .") in text
+    assert f"; q {watch.q:.1g}".replace(" 0.", " .") in text
+    assert text.endswith(
+        "\nRows are taken as independent; if rows of one day or user belong together, calibrate."
+    )
+
+
+def test_rules_alone_ask_for_no_calibration(monitor):
+    live = table(2_000, 5)
+    live.loc[0, "other"] = None
+    report = monitor.compare(live)
+    assert [alarm.check for alarm in report.page] == ["declared"]
+    assert "calibrate" not in report.explain()
+
+
+def test_times_are_listed_once_as_not_compared():
+    rng = np.random.default_rng(10)
+    frame = pd.DataFrame(
+        {"at": pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 999, 5_000), "h")}
+    )
+    report = DriftMonitor().fit(frame).compare(frame.head(1_000))
+    (line,) = report.unchecked
+    assert (line.column, line.check) == ("at", "distribution")
+    assert line.reason == "its values are times: only NULLs and a constant are compared"
+    assert "Not checked: at: its values are times" in report.explain()
 
 
 def test_explain_lists_at_most_twenty_columns(monitor):
@@ -165,3 +237,19 @@ def test_numbers_of_the_data(value, expected):
 )
 def test_effects_in_short(value, expected):
     assert short(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("write", "values", "expected"),
+    [
+        (numbers, (1e15, 1e15 + 2, 1e15 + 2), ["1000000000000000"] + ["1000000000000002"] * 2),
+        (numbers, (12345.6, 12345.64), ["12,345.60", "12,345.64"]),
+        (numbers, (0.5, np.inf), ["0.5", "inf"]),
+        (shorts, (0.9912, 0.9934), [".991", ".993"]),
+        (shorts, (0.999871, 1.0), [".9999", "1"]),
+        (shorts, (0.3, 0.3), [".3", ".3"]),
+        (shorts, (1.234e-5, 1.236e-5), ["1.23e-05", "1.24e-05"]),
+    ],
+)
+def test_what_differs_is_written_differently(write, values, expected):
+    assert write(*values) == expected
