@@ -319,7 +319,8 @@ def _statistic(rows: Rows) -> FloatArray:
 
 
 def _dof(rows: Rows) -> FloatArray:
-    return np.where(np.isnan(rows.dof), 1.0, rows.dof)
+    # None is left where all values lie in one cell: the statistic is 0, and its p-value 1.
+    return np.fmax(rows.dof, 1.0)
 
 
 def _nominal(rows: Rows) -> tuple[FloatArray, FloatArray]:

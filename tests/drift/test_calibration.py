@@ -352,3 +352,14 @@ def test_names_that_are_no_strings(options, match):
     X = pd.DataFrame({0: np.arange(200.0), "a": np.arange(200.0)})
     with pytest.raises(TypeError, match=match):
         DriftMonitor().fit(X, **options)
+
+
+def test_a_calibrated_monitor_compares_a_window_whose_values_lie_in_one_cell():
+    """The χ² of one cell has no degree of freedom: it is no change, and no warning either."""
+    rng = np.random.default_rng(8)
+    X = pd.DataFrame({"a": rng.choice([0.0, *range(1, 60)], 12_000, p=[0.6, *[0.4 / 59] * 59])})
+    monitor = DriftMonitor().fit(X)
+    monitor.calibrate(X, n_live=400, held_out=False)
+    live = pd.DataFrame({"a": np.where(np.arange(400) < 399, 0.0, 59.0)})
+    table = monitor.compare(live).to_frame()
+    assert table.loc[table["check"] == "distribution", "verdict"].item() == "page"
