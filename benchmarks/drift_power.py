@@ -1,6 +1,6 @@
 """False alarms and power of drift monitors: ours, a loop over scipy's tests, and the peers.
 
-    python benchmarks/drift_power.py              1,200 frames without drift: many minutes
+    python benchmarks/drift_power.py              1,000 frames without drift: many minutes
     python benchmarks/drift_power.py --smoke      two frames, seconds
     python benchmarks/drift_power.py --json PATH  also writes the shares, versions and machine
     python benchmarks/drift_power.py --peers DIR  also asks the peers whose environments are there
@@ -67,8 +67,8 @@ OURS: dict[str, dict[str, float]] = {
 }
 # How many frames without drift, and how many of each fault.
 FRAMES = {
-    "mlsd": (1_200, 300),
-    "scipy": (200, 50),
+    "mlsd": (1_000, 200),
+    "scipy": (100, 25),
     # Seconds a frame, some of them: fewer, and wider intervals.
     "evidently": (20, 6),
     "nannyml": (50, 12),
