@@ -96,7 +96,7 @@ class DriftMonitor:
 
     Not compared are: the values of times (only their NULLs, and whether they are all one time), how
     many rows there are, rows that occur twice, relations between categories or of a category with a
-    number, and the relation of prediction and target (see :mod:`mlsd.metrics`).
+    number, and the relation of prediction and target (see ``mlsd.metrics``).
 
     References
     ----------
