@@ -100,7 +100,7 @@ def _numeric(before: ColumnProfile, after: ColumnProfile) -> Bars:
         {
             "below": (before.n_below, after.n_below),
             "above": (before.n_above, after.n_above),
-            "between": (before.n_unseen, after.n_unseen),
+            "new": (before.n_unseen, after.n_unseen),
         },
     )
     ends = np.concatenate(([before.ref_minimum], before.edges, [before.ref_maximum]))

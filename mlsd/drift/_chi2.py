@@ -80,6 +80,8 @@ def pool_small_cells(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the counts with cells of less than 5 expected moved into others; their places are 0.
 
+    Two cells stay as they are.
+
     What is expected is that of the smaller sample, and depends on pooled counts only: the test that
     follows stays valid.
     """
@@ -88,6 +90,7 @@ def pool_small_cells(
     n = np.maximum(n_ref + n_live, 1.0)
     expected = pooled * (np.minimum(n_ref, n_live) / n)[:, None]
     small = (pooled > 0) & (expected < _MIN_EXPECTED)
+    small &= np.count_nonzero(pooled, axis=1)[:, None] > 2  # of two cells the exact test is made
     rows = np.flatnonzero(small.any(axis=1))
     if not rows.size:
         return ref, live

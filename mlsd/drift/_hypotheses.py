@@ -294,16 +294,11 @@ def _by_cell(
     p: FloatArray,
     dof: FloatArray,
 ) -> None:
-    """Fill in χ² of the chosen columns; where there are but two cells, the exact test of a rate."""
-    if not chosen.any():
-        return
-    before, after = ref.counts[chosen], live.counts[chosen]
-    stat[chosen], dof[chosen], p[chosen] = chi2_homogeneity(before, after, ordered=ordered)
-    two = np.count_nonzero(before + after, axis=1) == 2
-    if two.any():
-        k_ref, n_ref, k_live, n_live = _last_cell(before[two], after[two])
-        at = np.flatnonzero(chosen)[two]
-        p[at], dof[at] = two_proportions(k_ref, n_ref, k_live, n_live), 1.0
+    """Fill in χ² of the chosen columns."""
+    if chosen.any():
+        stat[chosen], dof[chosen], p[chosen] = chi2_homogeneity(
+            ref.counts[chosen], live.counts[chosen], ordered=ordered
+        )
 
 
 def _last_cell(ref: IntArray, live: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:

@@ -140,6 +140,11 @@ def _values(change: Change, before: ColumnProfile, after: ColumnProfile) -> str:
     if change.measure == "log sd ratio":
         direction = "more" if change.effect > 0 else "less"
         ratio, of = _ratio_of_deviations(change, before, after)
+        if not change.bound > 0:  # the ranks differ, as they also do where values are shifted
+            return (
+                f"{change.column}: values lie otherwise between middle and ends; the standard "
+                f"deviation{of} is about that of the reference, {ratio:.2f} times {change.size()}"
+            )
         return (
             f"{change.column}: values spread {direction}: the standard deviation{of} is "
             f"{ratio:.2f} times that of the reference {change.size()}"

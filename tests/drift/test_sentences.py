@@ -282,3 +282,12 @@ def test_reports_hold_these_sentences(fares):
     by_check = {alarm.check: alarm.sentence for alarm in report.page}
     assert "more than half lie above" in by_check["distribution"]
     assert "of values are above" in by_check["histogram"]
+
+
+def test_a_shift_is_not_told_as_a_smaller_spread():
+    rng = np.random.default_rng(8)
+    ref = pd.DataFrame({"x": rng.normal(40, 10, 30_000)})
+    report = DriftMonitor().fit(ref).compare(ref.sample(2_000, random_state=1) + 5)
+    sentence = next(alarm.sentence for alarm in report.watch if alarm.check == "scale")
+    assert "is about that of the reference" in sentence
+    assert "less" not in sentence.split("(")[0]
