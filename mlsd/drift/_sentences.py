@@ -70,7 +70,7 @@ def _of_check(change: Change, reference: Profile, live: Profile) -> tuple[str, s
     if change.check == "range":
         return _range(change, before, after)
     if change.check == "unseen":
-        return (_between if before.kind == "numeric" else _unseen)(change, after)
+        return _unseen(change, after)
     return _values(change, before, after), _first_of_values(change, before, after)
 
 
@@ -241,14 +241,14 @@ def _cell(change: Change, before: ColumnProfile, after: ColumnProfile) -> str:
         moved = np.abs(np.bincount(group, new - old, minlength=22))
         inside = np.flatnonzero(group == int(np.argmax(moved)))
         cells = slice(int(inside[0]), int(inside[-1]) + 1)
-    where = _where(before, after, cells)
+    where = _where(before, cells)
     return (
         f"{change.column}: {percent(new[cells].sum())} of values are {where}, "
         f"{percent(old[cells].sum())} in the reference {change.size()}"
     )
 
 
-def _where(before: ColumnProfile, after: ColumnProfile, cells: slice) -> str:
+def _where(before: ColumnProfile, cells: slice) -> str:
     """Return in words where cells lie; cell 0 is below the reference, the last above it."""
     last = len(before.counts)
     if cells.start > last:

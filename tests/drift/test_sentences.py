@@ -231,8 +231,12 @@ def test_numbers_that_differ_look_different():
 
 def test_new_numbers_between_those_of_the_reference():
     ref, live = np.resize([1.0, 3.0, 7.0], 999), np.resize([1.0, 3.0, 7.0], 999)
-    sentence, what = told(pd.DataFrame({"x": ref}), pd.DataFrame({"x": live}), "unseen", "h")
-    assert "are numbers between the reference's values, which it never had (h" in sentence
+    live[:30] = 4.0
+    sentence, what = told(pd.DataFrame({"x": ref}), pd.DataFrame({"x": live}), "range", "h")
+    assert (
+        "30 of 999 values (3.0 %) are numbers between the reference's values, which it never had (h"
+        in sentence
+    )
     assert "such as" not in sentence
     assert "the writer of x" in what
 
