@@ -12,8 +12,9 @@ can a classifier tell the two samples apart).
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlsd._lazy import lazy_names
 
 __all__ = [
     "KS",
@@ -71,15 +72,7 @@ _HOMES = {
     "single_feature": ["SingleFeatureDrift", "single_feature_drift"],
     "target": ["TargetDrift", "target_drift"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'mlsd.drift' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"mlsd.drift.{_HOME_OF[name]}"), name)
-    globals()[name] = value  # from now on found without this detour
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

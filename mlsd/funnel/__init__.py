@@ -16,8 +16,9 @@ Every run returned here follows the rule. Where score is optional and absent, ra
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlsd._lazy import lazy_names
 
 __all__ = [
     "BM25",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: `mlsd.funnel.capacity` needs the standard library alone.
 _HOMES = {
+    "capacity": ["capacity"],
     "_text": ["tokenize"],
     "allocation": ["Allocation"],
     "aspects": ["XQuAD"],
@@ -99,17 +101,7 @@ _HOMES = {
     "topk": ["top_k"],
     "union": ["Union"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "capacity":
-        return importlib.import_module("mlsd.funnel.capacity")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'mlsd.funnel' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"mlsd.funnel.{_HOME_OF[name]}"), name)
-    globals()[name] = value  # from now on found without this detour
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
