@@ -1,4 +1,4 @@
-"""Metrics, funnel ranking, drift detection and real data for machine-learning systems.
+"""Metrics, experiments, funnel ranking, drift detection and real data for machine-learning systems.
 
 The subpackages are imported on first use, so that ``import mlsd`` stays fast.
 """
@@ -10,12 +10,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "data", "drift", "funnel", "metrics", "plotting"]
+__all__ = ["__version__", "data", "drift", "experiments", "funnel", "metrics", "plotting", "world"]
 
 if TYPE_CHECKING:
-    from mlsd import data, drift, funnel, metrics, plotting
+    from mlsd import data, drift, experiments, funnel, metrics, plotting, world
 
-_SUBPACKAGES = frozenset({"data", "drift", "funnel", "metrics", "plotting"})
+_SUBPACKAGES = frozenset(
+    {"data", "drift", "experiments", "funnel", "metrics", "plotting", "world"}
+)
 
 
 def __getattr__(name: str) -> ModuleType:

