@@ -91,8 +91,17 @@ class Preset(Result):
         which every place is examined, without trust bias. That of the ads is such that random
         slates are clicked at the rate of the Open Bandit data.
     examination : {"position", "cascade", "none"}
-        See :func:`mlsd.world._choice.choice_model`, also for the next five.
-    eta, trust_plus, trust_minus, cascade_stop, cascade_continue : float
+        Which places a user looks at. "position": place k with probability ``k ** -eta``, whatever
+        is shown. "cascade": from the top down; after a click the user stops with probability
+        `cascade_stop`, past what was not clicked they go on with probability `cascade_continue`.
+        "none": all of them, without trust bias, so that the click rate is the attractiveness.
+    eta : float
+        Of "position": how fast examination falls.
+    trust_plus, trust_minus : float
+        Chance of a click on what was examined and attracts, the same at all places; and on what
+        was examined and does not attract, at the first place, ``trust_minus / k`` at place k.
+    cascade_stop, cascade_continue : float
+        Of "cascade".
     dwell_median : float
         Seconds of dwell after a click on an item that satisfies half (good = 1/2).
     dwell_sigma : float
@@ -296,12 +305,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             name="shop",
             slate=12,
             candidates=36,
-            requests_per_day=0.6,
+            requests_per_day=0.4,
             activity_sigma=_anchors.SHOP_ACTIVITY_SIGMA,
             hourly=_anchors.SHOP_HOURS,
             weekday=_anchors.SHOP_WEEKDAYS,
             monthly=_anchors.SHOP_MONTHS,
-            lifetime=120.0,
+            lifetime=_anchors.SHOP_LIFETIME,
             popularity_sigma=_anchors.SHOP_POPULARITY_SIGMA,
             price_log_mean=_anchors.SHOP_PRICE_LOG_MEAN,
             price_log_sd=_anchors.SHOP_PRICE_LOG_SIGMA,
@@ -315,6 +324,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             quantities=_anchors.SHOP_QUANTITIES,
             quantity_share=_anchors.SHOP_QUANTITY_SHARES,
             value="basket",
+            churn=0.001,
         ),
         "ads": Preset(
             name="ads",
@@ -341,6 +351,7 @@ _FITTED = {
         "hourly",
         "weekday",
         "monthly",
+        "lifetime",
         "popularity_sigma",
         "price_log_mean",
         "price_log_sd",

@@ -81,7 +81,7 @@ class World(Days):
 
     **Randomness.** Each draw is a hash of the seed, its purpose and what it is for, such as (user,
     day, request, document). So the log does not depend on `chunk_rows`, the items do not depend on
-    the number of users, and twins (:meth:`copy`) share their luck wherever they meet.
+    the number of users, and twins (``copy``) share their luck wherever they meet.
 
     References
     ----------
