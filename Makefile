@@ -62,8 +62,9 @@ mutate: $(STAMP)
 bench: $(STAMP)
 	for benchmark in benchmarks/[!_]*.py; do $(PY) $$benchmark --smoke || exit 1; done
 
-# The comparisons in full, back to back on an idle machine, kept for the page that shows them. The
-# peers of drift need environments of their own: `python benchmarks/_drift_peers.py --make DIR`.
+# The comparisons in full, back to back on an idle machine, kept for the page that shows them. Some
+# peers need environments of their own: `python benchmarks/_drift_peers.py --make DIR`, and
+# `python benchmarks/_experiment_peers.py --make DIR`.
 PEERS ?= _build/drift_peers
 bench-record: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/ranking.py --json benchmarks/results/ranking.json
@@ -73,6 +74,8 @@ bench-record: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/funnel.py --json benchmarks/results/funnel.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/drift_speed.py --peers $(PEERS) --json benchmarks/results/drift_speed.json
 	$(PY) benchmarks/drift_power.py --jobs 2 --peers $(PEERS) --json benchmarks/results/drift_power.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/world.py --json benchmarks/results/world.json
+	$(PY) benchmarks/experiments.py --jobs 2 --peers $(PEERS) --json benchmarks/results/experiments.json
 
 # The finished pages in a real browser: for CI, which has one.
 browser: book

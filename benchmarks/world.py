@@ -83,7 +83,10 @@ def served(world: World, name: str, days: int, **options: Any) -> tuple[float, i
 
 
 def speeds(n_users: int, rounds: int) -> list[dict[str, Any]]:
-    """Return impressions a second by preset, candidates, policy and exploration."""
+    """Return impressions a second by preset, candidates, policy and exploration, one day each.
+
+    The last is a week of the world that one gets without asking for a size.
+    """
     cases: list[tuple[str, int, str, dict[str, Any]]] = [
         (preset, candidates, policy, {})
         for preset in ("feed", "ads", "shop")
@@ -95,18 +98,19 @@ def speeds(n_users: int, rounds: int) -> list[dict[str, Any]]:
         ("feed", 30, "trivial", {"explore": 0.1}),
         ("feed", 30, "trivial", {"temperature": 1.0}),
     ]
-    worlds: dict[tuple[str, int], World] = {}
-    best: list[tuple[float, int]] = [(float("inf"), 0)] * len(cases)
+    sized = [(n_users, 1, *case) for case in cases] + [(2_000, 7, "feed", 30, "trivial", {})]
+    worlds: dict[tuple[int, str, int], World] = {}
+    best: list[tuple[float, int]] = [(float("inf"), 0)] * len(sized)
     for _ in range(rounds):
-        for at, (preset, candidates, policy, options) in enumerate(cases):
-            key = preset, candidates
+        for at, (users, days, preset, candidates, policy, options) in enumerate(sized):
+            key = users, preset, candidates
             if key not in worlds:
-                worlds[key] = World(
-                    preset, n_users=n_users, random_state=SEED, candidates=candidates
-                )
-            best[at] = min(best[at], served(worlds[key], policy, 1, **options))
+                worlds[key] = World(preset, n_users=users, random_state=SEED, candidates=candidates)
+            best[at] = min(best[at], served(worlds[key], policy, days, **options))
     return [
         {
+            "users": users,
+            "days": days,
             "preset": preset,
             "candidates": candidates,
             "policy": policy,
@@ -115,7 +119,9 @@ def speeds(n_users: int, rounds: int) -> list[dict[str, Any]]:
             "seconds": seconds,
             "impressions_a_second": rows / seconds,
         }
-        for (preset, candidates, policy, options), (seconds, rows) in zip(cases, best, strict=True)
+        for (users, days, preset, candidates, policy, options), (seconds, rows) in zip(
+            sized, best, strict=True
+        )
     ]
 
 
