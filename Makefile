@@ -45,9 +45,12 @@ serve: book
 record: $(STAMP)
 	$(PY) book/record.py $(CHAPTER)
 
+# Tests that run at once, a file at a time each: a worker takes up to a gigabyte.
+WORKERS ?= 2
+
 # The code, the examples in its docstrings, the pages' text, and every chapter's cells against their records.
 test: $(STAMP)
-	$(PY) -m pytest --ignore=tests/browser --doctest-modules --nbval --nbval-current-env --nbval-sanitize-with=tests/book/sanitize.cfg
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/browser --doctest-modules --nbval --nbval-current-env --nbval-sanitize-with=tests/book/sanitize.cfg
 
 lint: $(STAMP)
 	$(BIN)/ruff check --extend-exclude '*.ipynb'
@@ -81,7 +84,7 @@ bench-record: $(STAMP)
 browser: book
 	$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet --disable-pip-version-check $(UV)
 	$(PY) -m uv pip install --quiet --python $(PY) --require-hashes -r tests/browser/requirements.lock
-	$(PY) -m pytest tests/browser
+	$(PY) -m pytest -n $(WORKERS) tests/browser
 
 # Other people's pages: needs a network, and another folder than the book's, which it would overwrite.
 links: $(STAMP)
