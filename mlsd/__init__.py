@@ -15,9 +15,7 @@ __all__ = ["__version__", "data", "drift", "experiments", "funnel", "metrics", "
 if TYPE_CHECKING:
     from mlsd import data, drift, experiments, funnel, metrics, plotting, world
 
-_SUBPACKAGES = frozenset(
-    {"data", "drift", "experiments", "funnel", "metrics", "plotting", "world"}
-)
+_SUBPACKAGES = frozenset({"data", "drift", "experiments", "funnel", "metrics", "plotting", "world"})
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 METRICS = "tests/metrics/test_"
 FUNNEL = "tests/funnel/test_"
 DRIFT = "tests/drift/test_"
+EXPERIMENTS = "tests/experiments/test_"
+WORLD = "tests/world/test_"
 
 
 @dataclass(frozen=True)
@@ -494,6 +496,176 @@ FAULTS = [
         "p[known] = np.maximum(law.p(_statistic(some)), some.p)",
         "p[known] = some.p",
         f"{DRIFT}monitor_power.py::test_block_bootstrap_finds_what_windows_find",
+    ),
+    # Experiments.
+    Fault(
+        "cuped: one slope of all units, wrong where the arms differ in size",
+        "mlsd/experiments/_arms.py",
+        "theta = (_share(c.covariance, c.n) + _share(t.covariance, t.n)) / covariate_var",
+        "theta = (c.covariance + t.covariance) / (c.covariate_var + t.covariate_var)",
+        f"{EXPERIMENTS}compare.py",
+    ),
+    Fault(
+        "lift: the covariance of the arms is left out of Fieller's interval",
+        "mlsd/experiments/_intervals.py",
+        "- 2.0 * t * ct + ct * ct + tt - cc * tt",
+        "+ ct * ct + tt - cc * tt",
+        f"{EXPERIMENTS}compare.py",
+    ),
+    Fault(
+        "moments: merged with the wrong weight between the parts",
+        "mlsd/experiments/moments.py",
+        "np.outer(delta, delta) * (n_a / n * n_b)",
+        "np.outer(delta, delta) * (n_a / n * n_a)",
+        f"{EXPERIMENTS}moments.py",
+    ),
+    Fault(
+        "compare: a unit in two arms stays in one of them",
+        "mlsd/experiments/_units.py",
+        "    of_unit[two] = -1\n",
+        "",
+        f"{EXPERIMENTS}report.py",
+    ),
+    Fault(
+        "sample ratio: several small arms are not corrected for their number",
+        "mlsd/experiments/assignment.py",
+        "min(1.0, least * (df + 1))",
+        "min(1.0, least * df)",
+        f"{EXPERIMENTS}srm.py",
+    ),
+    Fault(
+        "peeking: the error of a small arm is its own alone",
+        "mlsd/experiments/sequential.py",
+        "pooled * (1.0 / c.n_treatment + slope**2 / c.n_control),",
+        "0.0,",
+        f"{EXPERIMENTS}sequential.py",
+    ),
+    Fault(
+        "group-sequential: O'Brien-Fleming spends the alpha of both sides on each",
+        "mlsd/experiments/_spending.py",
+        "ndtri(alpha / sides / 2.0)",
+        "ndtri(alpha / 2.0)",
+        f"{EXPERIMENTS}sequential.py",
+    ),
+    Fault(
+        "guardrail: broken is asked about the other margin",
+        "mlsd/experiments/_guardrail.py",
+        "alternative=bad, margin=-tolerated",
+        "alternative=bad, margin=tolerated",
+        f"{EXPERIMENTS}decision.py",
+    ),
+    Fault(
+        "decision: a gain too small to be worth it is shipped",
+        "mlsd/experiments/decision.py",
+        "won = lower > 0 and estimate >= self.least",
+        "won = lower > 0",
+        f"{EXPERIMENTS}decision.py",
+    ),
+    Fault(
+        "ramp: alpha is not divided by the steps",
+        "mlsd/experiments/ramp.py",
+        "self.alpha / (len(self.guards) * self._n_live)",
+        "self.alpha / len(self.guards)",
+        f"{EXPERIMENTS}ramp.py",
+    ),
+    Fault(
+        "ramp: a gross harm is looked for with the narrow prior alone",
+        "mlsd/experiments/_guards.py",
+        "for scale in (guard.harm, _GROSS * guard.harm)",
+        "for scale in (guard.harm, guard.harm)",
+        f"{EXPERIMENTS}ramp.py",
+    ),
+    Fault(
+        "interleaving: one toss for every place, not for a round of two",
+        "mlsd/experiments/_draft.py",
+        "flips[:, place // 2] == bool(place % 2)",
+        "~flips[:, place // 2]",
+        f"{EXPERIMENTS}interleaving.py",
+    ),
+    # The world.
+    Fault(
+        "keyed: a key of 0 adds nothing",
+        "mlsd/_keyed.py",
+        "state = _mixed(state + (array + np.uint64(1)) * _GOLDEN)",
+        "state = _mixed(state + array * _GOLDEN)",
+        "tests/test_keyed.py::test_the_published_sequence_of_splitmix64",
+    ),
+    Fault(
+        "world: the content leave and the discontent stay",
+        "mlsd/world/_population.py",
+        "p.churn_strength * (self.reference - self.satisfaction)",
+        "p.churn_strength * (self.satisfaction - self.reference)",
+        f"{WORLD}invariants.py::test_retention_answers_to_the_policy_only_if_it_may",
+    ),
+    Fault(
+        "world: tastes widen as they wander",
+        "mlsd/world/_population.py",
+        "np.sqrt(1 - keep**2) * noise",
+        "np.sqrt(1 - keep) * noise",
+        f"{WORLD}drift_knobs.py::test_tastes_wander_as_stated_and_do_not_widen",
+    ),
+    Fault(
+        "world: a twin's users are satisfied with what the other saw",
+        "mlsd/world/_population.py",
+        'for name in (*_GROWING, "taste"):',
+        'for name in (*_GROWING[:6], "taste"):',
+        f"{WORLD}world.py::test_twins_share_their_luck_and_nothing_else",
+    ),
+    Fault(
+        "world: a random slate has the propensity of all candidates, also of those not there",
+        "mlsd/world/_slate.py",
+        "by_chance = epsilon / np.maximum(n_there, 1)",
+        "by_chance = epsilon / score.shape[1] * np.ones(n_there.shape)",
+        f"{WORLD}slate.py",
+    ),
+    Fault(
+        "world: twins do not share the click on what both show",
+        "mlsd/world/_serving.py",
+        'keyed_uniform(self._seed, "click", self._day, user, nth, doc)',
+        'keyed_uniform(self._seed, "click", self._day, user, nth, place)',
+        f"{WORLD}world.py::test_a_click_on_what_is_seen_goes_with_the_document_and_not_with_its_place",
+    ),
+    Fault(
+        "world: a conversion has come at the time at which it is looked for",
+        "mlsd/world/_log.py",
+        'later = seen["conversion_time"] >= moment',
+        'later = seen["conversion_time"] > moment',
+        f"{WORLD}world.py::test_as_of",
+    ),
+    Fault(
+        "world: those who convert are those who do so late",
+        "mlsd/world/_response.py",
+        'keyed_uniform(seed, "delay", *key)',
+        'keyed_uniform(seed, "conversion", *key)',
+        f"{WORLD}invariants.py::test_delays_follow_their_law_and_nothing_else",
+    ),
+    Fault(
+        "world: the last place of ads is sold at the reserve",
+        "mlsd/world/_serving.py",
+        "self._auction.prices(of_shown, bid, rest.max(axis=1))",
+        "self._auction.prices(of_shown, bid)",
+        f"{WORLD}world.py::test_the_price_of_a_click_is_the_least_bid_that_keeps_the_place",
+    ),
+    Fault(
+        "world: novelty never fades, for users forget when their policy changed",
+        "mlsd/world/_population.py",
+        "self.since[moved] = day",
+        "self.since[moved] = day * 0",
+        f"{WORLD}drift_knobs.py::test_novelty_is_added_at_a_change_and_fades",
+    ),
+    Fault(
+        "world: what is in a policy's frames is what is shown",
+        "mlsd/world/_policies.py",
+        "arm.policy(requests.copy(deep=False), candidates.copy(deep=False))",
+        "arm.policy(requests, candidates)",
+        f"{WORLD}policies.py::test_what_a_policy_writes_into_its_frames_is_nobody_elses",
+    ),
+    Fault(
+        "world: the trust in the first place is that in all",
+        "mlsd/world/_choice.py",
+        "trust_minus=trust_minus / place if trusted",
+        "trust_minus=trust_minus * ones if trusted",
+        f"{WORLD}choice.py",
     ),
 ]
 

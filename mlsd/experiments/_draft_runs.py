@@ -108,7 +108,8 @@ def refuse_repeats(query: IntArray, doc: IntArray, frame: Any, name: str) -> Non
     order = np.lexsort((doc, query))
     same = (np.diff(query[order]) == 0) & (np.diff(doc[order]) == 0)
     if same.any():
-        row = frame[["query_id", "doc_id"]].iloc[int(order[int(np.argmax(same)) + 1])].tolist()
+        at = int(order[int(np.argmax(same)) + 1])
+        row = [frame[column].tolist()[at] for column in ("query_id", "doc_id")]
         raise ValueError(
             f"{name} holds {int(same.sum())} repeated (query_id, doc_id) pairs, such as "
             f"{tuple(row)}"

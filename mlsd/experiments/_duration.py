@@ -70,7 +70,8 @@ def duration(
     growth : float or None
         Exponent of the growth, in (0, 1]: distinct units after d days are ``daily * d ** growth``.
         None means 1 for a single number, which is right where the unit is a request and each is
-        new; for a curve it is that of its last doubling, ``log2(u[d] / u[d // 2])``.
+        new; for a curve it is that of its second half, from day ``h = d // 2`` on:
+        ``log(u[d] / u[h]) / log(d / h)``.
     min_weeks, max_weeks : int
         Least weeks, and most weeks that would be run.
 

@@ -168,7 +168,11 @@ def judged(
     loss, least, most = losses
     name = metric or "the metric"
     limit, so_far = shown(margin, relative), shown(loss, relative)
-    if verdict == "held":
+    if verdict == "held" and most < 0:
+        # A negative loss is not how anybody would say it.
+        gain = f"a gain of at least {shown(-most, relative)}"
+        reason = f"{name} held: {gain}, where a loss of {limit} is tolerated"
+    elif verdict == "held":
         reason = (
             f"{name} held: the loss is at most {shown(most, relative)}, below the margin {limit}"
         )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mlsd.experiments._plan import as_number
+
 __all__ = ["check_margin", "difference_interval", "lift_interval", "t_quantile", "tail"]
 
 
 def check_margin(margin: Any, alternative: str) -> float:
     """Return the margin as a finite float that goes with the alternative, or raise."""
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)):
-        raise TypeError(f"margin must be a number; got {margin!r} ({type(margin).__name__})")
-    if not math.isfinite(margin):
-        raise ValueError(f"margin must be finite; got {margin!r}")
-    if margin and alternative == "two-sided":
+    value = as_number(margin, "margin")
+    if value and alternative == "two-sided":
         raise ValueError(
             f"margin is {margin!r}, which goes with alternative='greater' or 'less' only"
         )
-    return float(margin)
+    return value
 
 
 def t_quantile(df: float, level: float, alternative: str) -> float:

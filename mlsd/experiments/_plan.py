@@ -20,6 +20,7 @@ class Plan:
     """A planned comparison; sizes are counted in clusters of `cluster_size` units (often 1)."""
 
     baseline: float
+    is_share: bool  # no variance was given: the metric lies between 0 and 1
     variance: tuple[float, float] | None  # None: that of a share, in each arm at its own value
     one_sided_alpha: float
     ratio: float
@@ -93,6 +94,7 @@ def make_plan(
         effect = 1.0 + ((1.0 + cv**2) * size - 1.0) * check_share(icc, "icc")
     return Plan(
         baseline=baseline,
+        is_share=variance is None or isinstance(variance, str),
         variance=_variances(baseline, variance),
         one_sided_alpha=tail,
         ratio=check_positive(ratio, "ratio"),

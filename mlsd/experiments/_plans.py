@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from mlsd.experiments._plan import as_number
 
 __all__ = ["columns_of", "read_covariates", "read_margins", "read_names", "read_plans"]
 
@@ -56,12 +57,9 @@ def read_margins(guardrails: Any, plans: dict[str, Any]) -> dict[str, float]:
         raise TypeError(f"guardrails must be a mapping from metric to margin; got {guardrails!r}")
     read_names(guardrails, "guardrails", plans)
     for metric, margin in guardrails.items():
-        if isinstance(margin, bool) or not isinstance(margin, (int, float)):
-            raise TypeError(f"guardrails[{metric!r}] must be a number; got {margin!r}")
-        if not 0 <= margin < math.inf:
+        if as_number(margin, f"guardrails[{metric!r}]") < 0:
             raise ValueError(
-                f"guardrails[{metric!r}] must be finite and at least 0, whichever way is worse; "
-                f"got {margin!r}"
+                f"guardrails[{metric!r}] must be at least 0, whichever way is worse; got {margin!r}"
             )
     return {metric: float(margin) for metric, margin in guardrails.items()}
 

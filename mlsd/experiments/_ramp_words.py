@@ -24,10 +24,11 @@ def about_guard(check: GuardCheck, clear_at: float) -> str:
 
 def about_rollback(check: GuardCheck, units: tuple[int, int], margin: float, share: float) -> str:
     """Return why a guard sends everybody back; `units` are those of control and treatment."""
-    side = "below" if check.change < 0 else "above"
+    side = "below" if check.treatment < check.control else "above"
+    how_far = "" if math.isnan(check.change) else f"{abs(check.change):.1%} "
     beyond = f" beyond the tolerated {margin:.1%}" if margin else ""
     return (
-        f"{check.name} is {abs(check.change):.1%} {side} the control ({check.treatment:.4g} "
+        f"{check.name} is {how_far}{side} the control ({check.treatment:.4g} "
         f"against {check.control:.4g}; {units[1]:,} and {units[0]:,} units), {check.z:.1f} "
         f"standard errors{beyond}: always-valid p {check.p_value:.2g} is within its "
         f"{check.alpha:.2g}, so the share goes from {share:.4g} to 0."

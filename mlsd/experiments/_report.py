@@ -106,6 +106,8 @@ class ExperimentReport(Result):
             If there is none, or several arms have it.
         """
         metric, arm = key if isinstance(key, tuple) else (key, None)
+        # The names of arms are text in a report; 1 asks for the arm that the log has as 1.
+        arm = None if arm is None else str(arm)
         found = [
             row
             for row in self.rows

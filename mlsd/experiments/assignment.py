@@ -232,7 +232,7 @@ def sample_ratio_test(
     chi2, p_value, method, df = _ratio_test(list(found.values()), planned, total)
     expects = {arm: share * total for arm, share in zip(found, planned, strict=True)}
     worst = max(found, key=lambda arm: _distance(found[arm], expects[arm]))
-    where = f"{worst} has {found[worst]:,} units where {round(expects[worst]):,} were expected"
+    where = f"{worst} has {found[worst]:,} units where {_rounded(expects[worst])} were expected"
     mismatch = p_value < alpha
     told = "sample ratio mismatch" if mismatch else "no sample ratio mismatch"
     return SampleRatioTest(
@@ -278,6 +278,11 @@ def _distance(count: int, expected: float) -> float:
     if not expected:
         return math.inf if count else 0.0
     return (count - expected) ** 2 / expected
+
+
+def _rounded(expected: float) -> str:
+    """Return an expected count: whole where it is large, and not 1 where it is 1.33."""
+    return f"{expected:.3g}" if expected < 100 else f"{round(expected):,}"
 
 
 def _weights(weights: Any) -> tuple[list[str], npt.NDArray[np.float64]]:

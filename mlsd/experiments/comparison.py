@@ -86,7 +86,11 @@ def compare_means(
     logarithm of the ratio it was near Fieller's in both, but fell to 92.1 % with a skewed metric
     (lognormal, σ = 1.5, 100 units an arm; Fieller 96.4 %) and to 72.7 % with a control known to
     100 %. Where one arm has 50 units and the other 450 of a skewed metric (lognormal, σ = 1) all
-    three hold 90 to 93 %: there the t test of the means itself fails.
+    three hold 90 to 93 %: there the t test of the means itself fails. A canary is worse: 200 units
+    against 20,000 had p < 0.05 without an effect in 13.7 % of 2,000 experiments where 1 % of units
+    have the event, and in 11.3 % with a lognormal metric, σ = 1.5. As a rule the smaller arm
+    needs some 355 times the squared skewness of the metric (Kohavi, Deng, Longbotham and Xu 2014,
+    KDD); before that :func:`always_valid` and :class:`Ramp`, which pool the variance, are safer.
 
     References
     ----------

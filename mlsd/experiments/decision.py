@@ -275,7 +275,7 @@ class DecisionRule(Result):
         open_question = (
             f"{found}: a gain below {least}, the least worth shipping, is not ruled out"
             if lower > 0
-            else f"{found}: no gain is not ruled out"
+            else f"{found}: it holds 0, so a gain is not shown"
         )
         if self._is_last(days, look):
             return "stop", [f"{open_question}, and the experiment is at its end"]

@@ -150,7 +150,7 @@ class InterleavedRuns(Result):
         )
         unknown = np.flatnonzero(place < 0)
         if unknown.size:
-            pair = tuple(rows[["query_id", "doc_id"]].iloc[int(unknown[0])].tolist())
+            pair = tuple(rows[name].tolist()[unknown[0]] for name in ("query_id", "doc_id"))
             raise ValueError(
                 f"clicks holds {unknown.size} clicks on documents that were not shown, such as "
                 f"{pair}"

@@ -345,7 +345,7 @@ def _effect(plan: Plan, mde: object, relative: bool, alternative: str) -> float:
         raise ValueError(f"mde must not be 0: no number of units finds nothing; got {mde!r}")
     if alternative != "two-sided" and (effect > 0) != (alternative == "greater"):
         raise ValueError(f"mde={mde!r} lies on the side that alternative={alternative!r} leaves")
-    if plan.variance is None and not 0 <= plan.baseline + effect <= 1:
+    if plan.is_share and not 0 <= plan.baseline + effect <= 1:
         raise ValueError(
             f"mde={mde!r} takes the share from {plan.baseline:g} to {plan.baseline + effect:g}, "
             "which is not between 0 and 1"

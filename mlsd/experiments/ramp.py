@@ -262,7 +262,8 @@ class Ramp(Result):
             )
         if not isinstance(shadow, ShadowReport):
             raise TypeError(
-                f"shadow must be a ShadowReport in a shadow step; got {type(shadow).__name__}"
+                "shadow must be a ShadowReport in a shadow step, as shadow_report gives it; got "
+                f"{type(shadow).__name__}"
             )
         against = [f"Shadow: {complaint}" for complaint in self.shadow.complaints(shadow)]
         seen = (

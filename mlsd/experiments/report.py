@@ -132,7 +132,9 @@ def compare(
 
     Notes
     -----
-    Rows without a unit or an arm are left out and counted in ``dropped``. Verdicts of guardrails
+    Rows without a unit or an arm are left out and counted in ``dropped``. A row that was logged
+    twice counts twice, since two equal rows may be two events: make them distinct by the event's
+    identifier first. Verdicts of guardrails
     are those of :func:`guardrail` at the two-sided interval, so that a loss as large as the margin
     is called held with a chance of ``(1 - level) / 2``.
 

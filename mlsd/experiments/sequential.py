@@ -25,8 +25,8 @@ from mlsd._validation import (
     check_same_length,
 )
 from mlsd.experiments._group import GroupSequential, SequentialLook
+from mlsd.experiments._intervals import check_margin
 from mlsd.experiments._mixture import half_width, log_ratio
-from mlsd.experiments._plan import as_number
 from mlsd.experiments.comparison import Comparison, compare_means
 from mlsd.experiments.moments import Moments
 
@@ -340,10 +340,7 @@ def _prior(mde: float | None, tau: float | None) -> float:
 
 def _margin(margin: float, alternative: str) -> float:
     check_choice(alternative, "alternative", ("two-sided", "greater", "less"))
-    tolerated = as_number(margin, "margin")
-    if tolerated and alternative == "two-sided":
-        raise ValueError(f"margin={margin!r} goes with alternative='greater' or 'less' only")
-    return tolerated
+    return check_margin(margin, alternative)
 
 
 def _check_previous(previous: Any, settings: tuple[Any, ...], sizes: tuple[int, int]) -> None:

@@ -139,10 +139,10 @@ class Days:
         try:
             for _ in range(days):
                 self._serve_day(arms, options, assign, unit, log)
+            return log.frame()
         except BaseException:
             self.__dict__.update(before.__dict__)  # as if it had not been asked
             raise
-        return log.frame()
 
     def _serve_day(
         self,

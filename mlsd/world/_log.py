@@ -143,12 +143,13 @@ def as_of(log: pd.DataFrame, time: Any) -> pd.DataFrame:
     DataFrame
         A new frame: rows before `time`, with their index. Conversions at it or later have not
         happened yet: their conversion_time is missing and their value 0, just as where there
-        never will be one.
+        never will be one. A click and its dwell are taken as known at the time of the request.
 
     Raises
     ------
     TypeError
-        If the log is no frame, or its times have no time zone.
+        If the log is no frame, its times have no time zone, or `time` is a number, such as that of
+        a day.
     ValueError
         If it lacks a column, or `time` is missing or not to be read.
 
@@ -162,6 +163,10 @@ def as_of(log: pd.DataFrame, time: Any) -> pd.DataFrame:
     (True, True)
     """
     check_columns(log, "log", ("time", "conversion_time", "value"))
+    if isinstance(time, (int, float, np.number)):  # would be nanoseconds since 1970
+        raise TypeError(
+            f"time must be a point in time, such as world.now, and no number; got {time!r}"
+        )
     try:
         moment = pd.Timestamp(time)
     except (TypeError, ValueError) as error:

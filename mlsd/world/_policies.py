@@ -116,9 +116,11 @@ def scored(
     arm: Arm, requests: pd.DataFrame, candidates: pd.DataFrame, n_candidates: int
 ) -> tuple[FloatArray, dict[str, AnyArray]]:
     """Return the scores of the candidates and further columns, each of shape (R, C)."""
-    returned = arm.policy(requests, candidates)
+    # Frames of its own: what a policy sorts or writes in place is nobody else's.
+    returned = arm.policy(requests.copy(deep=False), candidates.copy(deep=False))
     shape = (len(requests), n_candidates)
     extra: dict[str, AnyArray] = {}
+    index = getattr(returned, "index", None)  # of a list it is a method
     if isinstance(returned, pd.DataFrame):
         extra = _further_columns(arm, returned, candidates)
         returned = returned["score"]
@@ -129,6 +131,7 @@ def scored(
             "it must return one for each row of them, in their order"
         )
     _refuse_infinite(arm, score)
+    _refuse_other_order(arm, index, candidates.index)
     return score.reshape(shape), {name: column.reshape(shape) for name, column in extra.items()}
 
 
@@ -136,6 +139,17 @@ def _refuse_infinite(arm: Arm, score: FloatArray) -> None:
     if not np.isfinite(score).all():
         bad = int((~np.isfinite(score)).sum())
         raise ValueError(f"{arm} returned {bad} infinite scores among {score.size}")
+
+
+def _refuse_other_order(arm: Arm, index: Any, given: pd.Index[Any]) -> None:
+    """Refuse rows that were sorted: a frame's index tells, where it is still that of the given."""
+    if not isinstance(index, pd.Index) or index.dtype.kind not in "iu" or index.equals(given):
+        return
+    if index.is_unique and index.isin(given).all():
+        raise ValueError(
+            f"{arm} returned its rows in another order than that of the candidates: their index is "
+            "that of the candidates, sorted; sort them back, or reset the index if they are right"
+        )
 
 
 def _further_columns(

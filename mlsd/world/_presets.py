@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -264,12 +265,13 @@ class Preset(Result):
         elif not isinstance(value, str):
             raise TypeError(f"{name} must be a string; got {value!r} ({type(value).__name__})")
         elif name == "start":
-            try:
-                np.datetime64(value, "D")
+            try:  # not by numpy, which also reads "NaT" and, another each day, "now"
+                datetime.date.fromisoformat(value)
             except ValueError:
                 raise ValueError(
                     f"start must be a date such as '2024-01-01'; got {value!r}"
                 ) from None
+            object.__setattr__(self, name, datetime.date.fromisoformat(value).isoformat())
 
     def to_frame(self) -> pd.DataFrame:
         """Return the parameters as rows: value, unit, and origin ("fitted" or "assumed")."""

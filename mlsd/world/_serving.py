@@ -343,7 +343,7 @@ class DayService:
         columns: dict[str, AnyArray] = {
             "request_id": np.repeat(chunk.request_id, n),
             "user_id": np.repeat(chunk.user, n),
-            "doc_id": flat,
+            "doc_id": flat.copy(),  # a policy may write into it
             "topic": items.topic.take(flat),
             "age": self._age.take(flat),
             "price": items.price.take(flat),

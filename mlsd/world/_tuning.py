@@ -35,7 +35,8 @@ def tune(
     doc = sets.of(user, number)
     raw = Response(preset, people, catalogue, Tuning(0.0, 0.0), seed, 0)
     a = raw.attractiveness(user[:, None], doc)
-    logit = np.log(a) - np.log1p(-a)
+    with np.errstate(divide="ignore"):
+        logit = np.log(a) - np.log1p(-a)
     base = solve_intercept(logit, np.ones(logit.shape), preset.base_rate)
     shown = doc[:, : preset.slate]  # candidates are in random order: these are random slates
     click = click_probability(sigmoid(logit[:, : preset.slate] + base), choice)
@@ -59,4 +60,9 @@ def solve_intercept(logit: FloatArray, weight: FloatArray, mean: float) -> float
         # Not by a product of vectors: its threads would decide on the last bits.
         return float(np.sum(share * sigmoid(flat + intercept))) - mean
 
+    if not excess(-60.0) < 0.0 < excess(60.0):
+        raise ValueError(
+            f"no base rate of {mean!r} can be reached: the logits of clicks or conversions are too "
+            "far apart; lower taste_scale, appeal_scale, quality_scale, freshness or price_effect"
+        )
     return float(brentq(excess, -60.0, 60.0, xtol=1e-10))

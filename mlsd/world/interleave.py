@@ -144,7 +144,7 @@ def _arm(policy: Any, name: str) -> Arm:
 
 def _lists(arm: Arm, queries: pd.DataFrame) -> IntArray:
     """Return the documents that a ranker found, a row a query, the best first, -1 at the end."""
-    returned = arm.policy.rank(queries)
+    returned = arm.policy.rank(queries.copy(deep=False))  # the other has the same
     columns = list(getattr(returned, "columns", []))
     wanted = ["query_id", "doc_id", "rank" if "rank" in columns else "score"]
     run = as_pandas(returned, f"what {arm} returned", wanted)

@@ -234,6 +234,10 @@ class Truth:
     def oracle(self) -> Any:
         """Return the policy that ranks by attractiveness: no other gets more clicks today.
 
+        So it is where the first places gain most from what attracts, as in all presets. It is not
+        with changes by which they do not, such as ``eta=0`` beside `trust_minus` above 0, and
+        in ads it knows of no budget.
+
         It knows this world and is for it alone: served by another it raises ValueError.
         """
         return informed(self._world, "oracle")

@@ -187,7 +187,8 @@ class World(Days):
         ----------
         kind : str
             Of the world: "taste", that share of the users get new tastes; "season", the amplitude
-            of the months is multiplied; "catalogue", that share of the items expires and is
+            of the months is multiplied, which nobody notices where ``preset.monthly`` is flat, as
+            in the feed; "catalogue", that share of the items expires and is
             replaced; "new_users", that share of `n_users` joins at once.
             Of what the policy sees only: "nulls", the price is NaN in that share of candidates;
             "units", prices are multiplied; "schema", that share of the topics' codes is renumbered.
@@ -243,9 +244,10 @@ class World(Days):
         ----------
         policy : callable, object with ``rank``, or mapping
             ``policy(requests, candidates)`` returns one score for each row of candidates, as an
-            array, Series or list: higher is shown first, ties keep the candidates' order, which is
-            random. Or a DataFrame with `score` and further columns, which are logged as they are,
-            such as a model_version or the score of a shadow model.
+            array, Series or list, in their order: higher is shown first, ties keep the candidates'
+            order, which is random. Or a DataFrame with `score` and further columns, which are
+            logged as they are, such as a model_version or the score of a shadow model. The two
+            frames are its own: it may write into them.
 
             requests has request_id, user_id, time, hour, weekday (0 is Monday), segment and tenure
             (days since the user joined). candidates has request_id, user_id, doc_id, topic, age
@@ -288,9 +290,9 @@ class World(Days):
         ------
         TypeError, ValueError
             If an argument is of the wrong kind or out of its range; if a policy returns scores that
-            are too few, NaN or infinite, documents that do not exist, have expired or repeat in a
-            slate, or no documents; if `assign` names an arm that does not exist. The world is then
-            as it was before the call.
+            are too few, NaN, infinite or of rows in another order, documents that do not exist,
+            have expired or repeat in a slate, or no documents; if `assign` names an arm that does
+            not exist. The world is then as it was before the call.
 
         Examples
         --------

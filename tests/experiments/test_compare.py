@@ -424,3 +424,21 @@ def test_false_positives_of_ratios_by_user_and_by_view():
         alarms["by view"] += abs(z) > 1.96
     assert 0.035 < alarms["by user"] / 2000 < 0.065
     assert alarms["by view"] / 2000 > 0.15
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_covariate_that_explains_all_leaves_nothing_but_rounding(seed):
+    rng = np.random.default_rng(seed)
+    control, treatment = rng.normal(100, 1, 30), rng.normal(100, 1, 25)
+    with pytest.warns(UndefinedMetricWarning, match="the covariate leaves no variance"):
+        found = compare_means(
+            control, treatment, covariate=(control / 3 + 7.1, treatment / 3 + 7.1)
+        )
+    assert math.isnan(found.p_value)
+
+
+def test_a_margin_may_be_a_numpy_number():
+    arms = [1.0, 2.0, 4.0], [3.0, 4.0, 4.0]
+    found = compare_means(*arms, alternative="greater", margin=np.int64(1))
+    assert found.p_value == compare_means(*arms, alternative="greater", margin=1.0).p_value
+    assert type(found.margin) is float

@@ -120,6 +120,16 @@ def test_a_margin_in_shares_of_the_control():
     assert guardrail(below, 0.03, relative=True, lower_is_better=True).verdict == "held"
 
 
+def test_a_guardrail_that_gained_says_so():
+    gained = compare_means(Moments(40_000, 3.00, 4.0), Moments(40_000, 3.30, 4.0))
+    found = guardrail(gained, 0.03, relative=True)
+    least = -100 * found.most_loss
+    assert 8 < least < 10
+    assert found.reason == (
+        f"the metric held: a gain of at least {least:.3g} %, where a loss of 3 % is tolerated"
+    )
+
+
 def test_how_often_a_guardrail_is_wrong_and_how_often_it_holds():
     rng = np.random.default_rng(1)
     runs, margin = 2_000, 0.1
@@ -177,7 +187,13 @@ RULE = DecisionRule("ctr", least=2 * ERROR, guardrails={"sessions": 3 * ERROR})
         (4.0, -1.5, 14, "hold", "sessions is unclear: the loss is 0.02121"),
         (4.0, -6.0, 14, "stop", "sessions is broken: the loss is at least 0.05713"),
         (4.0, -6.0, 2, "stop", "sessions is broken"),  # harm does not wait
-        (1.9, 1.0, 14, "stop", "no gain is not ruled out, and the experiment is at its end"),
+        (
+            1.9,
+            1.0,
+            14,
+            "stop",
+            "it holds 0, so a gain is not shown, and the experiment is at its end",
+        ),
         (-1.0, 1.0, 14, "stop", "ctr gains -0.01414.*0.02828 would be worth shipping"),
         (-3.0, 1.0, 14, "stop", "the change makes it worse"),
         (-3.0, 1.0, 3, "hold", "3 days of data"),

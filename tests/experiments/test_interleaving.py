@@ -474,3 +474,12 @@ MERGED = team_draft(RUN, RUN, 0)
 def test_errors(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_messages_show_identifiers_as_they_are():
+    run = pd.DataFrame({"query_id": [1, 1], "doc_id": ["x", "y"], "rank": [1, 2]})
+    merged = team_draft(run, run, random_state=0)
+    with pytest.raises(ValueError, match=r"not shown, such as \(1, 'q'\)"):
+        merged.credit(pd.DataFrame({"query_id": [1], "doc_id": ["q"]}))
+    with pytest.raises(ValueError, match=r"pairs, such as \(1, 'x'\)"):
+        team_draft(run.assign(doc_id="x"), run)

@@ -152,3 +152,9 @@ def test_merging_leaves_the_parts_alone():
 def test_bad_input(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize("covariance", [1.05, -1.05])
+def test_a_correlation_a_little_beyond_1_is_refused(covariance):
+    with pytest.raises(ValueError, match="correlation beyond 1"):
+        Moments(5, 1.0, 1.0, 2.0, 1.0, covariance)

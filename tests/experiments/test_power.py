@@ -219,7 +219,12 @@ def test_power_rises_with_units_effect_and_alpha(baseline, lift, n, alpha, more)
 
 
 @settings(max_examples=80, deadline=None)
-@given(baseline=SHARES, lift=LIFTS, target=st.floats(0.2, 0.9), more=st.floats(1.0, 2.0))
+@given(
+    baseline=st.floats(0.001, 0.66),
+    lift=LIFTS,
+    target=st.floats(0.2, 0.9),
+    more=st.floats(1.0, 2.0),
+)
 def test_more_is_asked_for_a_smaller_effect_more_power_less_alpha(baseline, lift, target, more):
     base = sample_size(baseline, lift, power=target).control
     assert sample_size(baseline, lift / more, power=target).control >= base
@@ -425,3 +430,20 @@ def test_results_turn_into_tables():
         warnings.simplefilter("error")
         table = sample_size(0.05, 0.01).to_frame()
     assert table.loc["control", "value"] == 2_982_575
+
+
+@pytest.mark.parametrize("variance", [None, "each-arm"])
+def test_a_share_stays_a_share(variance):
+    """A lift of 30 in place of 30 % gave 2 units an arm."""
+    match = "takes the share from 0.05 to 1.55, which is not between 0 and 1"
+    with pytest.raises(ValueError, match=match):
+        sample_size(0.05, 30, variance=variance)
+    with pytest.raises(ValueError, match=match):
+        power(1000, 0.05, 30, variance=variance)
+    assert sample_size(0.05, 30, variance=0.5).effect == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("days", [2, 3, 5, 7, 14])
+def test_growth_is_that_of_the_second_half_of_a_curve(days):
+    curve = 1000.0 * np.arange(1, days + 1) ** 0.7
+    assert duration(9_000, curve).growth == pytest.approx(0.7)

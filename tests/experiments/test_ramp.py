@@ -669,3 +669,46 @@ def test_the_fingerprint_is_of_every_rule():
     }
     assert len(plans) == 6
     assert ramp_of().plan == RAMP.plan
+
+
+def crashes(control, treatment, n=(990_000, 10_000)):
+    return tuple(
+        Moments(units, events / units, events / units)
+        for units, events in zip(n, (control, treatment), strict=True)
+    )
+
+
+def test_a_gross_harm_is_found_in_a_few_events():
+    """Crashes 5 times as frequent: with the prior of 10 % alone it took 42 of them."""
+    guard = Guard(better="lower", kind="events")
+    seen = []
+    for scale in (0.1, 1.0):
+        arms = (180.0, 990_000.0), (10.0, 10_000.0)
+        seen.append(
+            harm_of_events(*arms, dispersion=1.0, sign=-1, margin=0.0, scale=scale).log_ratio
+        )
+    found = harm_of(guard, *(as_arm(arm) for arm in crashes(180, 10)))
+    assert found.log_ratio == pytest.approx(math.log(sum(map(math.exp, seen)) / 2))
+    ramp = Ramp({"crash": guard}, steps=(0.01, 0.1, 0.5, 1), min_days=0)
+    action = ramp.look(ramp.start(), {"crash": crashes(180, 12)})
+    assert action.action == "rollback"
+
+
+def test_a_control_without_a_crash_has_no_percent():
+    ramp = Ramp({"crash": Guard(better="lower", kind="events")}, steps=(0.5, 1), min_days=0)
+    action = ramp.look(ramp.start(), {"crash": crashes(0, 60, n=(100_000, 100_000))})
+    assert action.action == "rollback"
+    assert action.reasons[0].startswith("crash is above the control (0.0006 against 0; 100,000")
+
+
+def test_a_warning_outlasts_a_look_that_cannot_judge():
+    """It ends below `clear_at`, not when the control happens to be 0."""
+    ramp = Ramp({"net": Guard()}, steps=(0.5, 1), min_days=0)
+    state, verdicts = ramp.start(), []
+    for n, control, treatment in ((10_000, 1.0, 0.969), (10_001, 0.0, 0.0), (10_002, 1.0, 0.976)):
+        pair = Moments(n, control, 1.0), Moments(n, treatment, 1.0)
+        action = ramp.look(state, {"net": pair})
+        state = action.state
+        verdicts.append(action.checks[0].verdict)
+    assert verdicts == ["warning", "unknown", "warning"]
+    assert 1.5 < action.checks[0].z < 2.0

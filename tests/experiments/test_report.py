@@ -403,3 +403,30 @@ def test_tables_and_plot():
     several = compare(make_log(arms=("a", "b", "c")), **KEYS, metrics={"ctr": ("click", 1)})
     names = [tick.get_text() for tick in several.plot().get_yticklabels()]
     assert names == ["ctr, b", "ctr, c"]
+
+
+def test_an_arm_is_asked_for_by_the_label_of_the_log():
+    log = make_log(arms=(0, 1, 2))
+    report = compare(log, **KEYS, metrics=METRICS)
+    assert report["clicks", 1] == report["clicks", "1"]
+    with pytest.raises(KeyError, match="the arms"):
+        report["clicks", 7]
+
+
+def test_a_unit_that_is_left_out_fills_no_gap():
+    log = pd.DataFrame(
+        {
+            "user_id": [1, 2, 3, 4, 5, 6, 7, 7],
+            "arm": ["a", "a", "a", "b", "b", "b", "a", "b"],
+            "click": [1.0, 2, 5, 2, 4, 3, 0, 0],
+            "known": [1.0, 2, np.nan, 1, 3, 2, 900, 900],
+        }
+    )
+    plan = {"metrics": {"clicks": "click"}, "covariates": {"clicks": "known"}}
+    report = compare(log, **KEYS, **plan, crossover="drop")
+    assert report.dropped == {
+        "units in two arms": 1,
+        "rows of units in two arms": 2,
+        "units whose known was filled with the mean": 1,
+    }
+    assert report["clicks"] == compare(log[log["user_id"] < 7], **KEYS, **plan)["clicks"]

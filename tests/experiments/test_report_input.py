@@ -127,7 +127,11 @@ LOG = make_log(n_rows=500)
         ),
         ({"guardrails": {"x": 1}}, ValueError, r"guardrails names \['x'\]"),
         ({"guardrails": ["ctr"]}, TypeError, "guardrails must be a mapping"),
-        ({"guardrails": {"ctr": -0.1}}, ValueError, r"guardrails\['ctr'\] must be finite and at"),
+        (
+            {"guardrails": {"ctr": -0.1}},
+            ValueError,
+            r"guardrails\['ctr'\] must be at least 0, which",
+        ),
         ({"guardrails": {"ctr": "x"}}, TypeError, r"guardrails\['ctr'\] must be a number"),
         ({"lower_is_better": "ctr"}, TypeError, "lower_is_better must be a collection"),
         ({"lower_is_better": ["x"]}, ValueError, r"lower_is_better names \['x'\]"),
@@ -171,3 +175,14 @@ LOG = make_log(n_rows=500)
 def test_bad_input(changes, error, match):
     with pytest.raises(error, match=match):
         compare(**{"frame": LOG, **KEYS, "metrics": METRICS, **changes})
+
+
+def test_the_past_ends_before_the_experiment_begins():
+    day = pd.Timestamp("2026-03-01", tz="UTC")
+    log = pd.DataFrame({"u": range(6), "arm": ["a", "b"] * 3, "x": [1.0, 2, 4, 3, 5, 9], "t": day})
+    before = log.assign(x=[2.0, 1, 3, 3, 6, 7])
+    keys = {"unit": "u", "arm": "arm", "metrics": {"x": "x"}, "time": "t"}
+    with pytest.raises(ValueError, match="what treatment can have changed is no covariate"):
+        compare(log, before=before, **keys)
+    earlier = before.assign(t=day - pd.Timedelta(seconds=1))
+    assert compare(log, before=earlier, **keys)["x"].method == "Welch, CUPED"

@@ -653,7 +653,7 @@ ARM = np.arange(200.0)
         ((ARM, ARM), {"tau": "a"}, TypeError, "tau must be a number"),
         ((ARM, ARM), {"tau": 1, "alpha": 0}, ValueError, "alpha must lie"),
         ((ARM, ARM), {"tau": 1, "alternative": "x"}, ValueError, "alternative must be one of"),
-        ((ARM, ARM), {"tau": 1, "margin": 0.1}, ValueError, "margin=0.1 goes with"),
+        ((ARM, ARM), {"tau": 1, "margin": 0.1}, ValueError, "margin is 0.1, which goes with"),
         ((ARM, ARM), {"tau": 1, "relative": 1}, TypeError, "relative must be True or False"),
         ((ARM, ARM), {"tau": 1, "min_units": 0}, ValueError, "min_units must be at least 1"),
         ((ARM, ARM), {"tau": 1, "previous": 0.2}, TypeError, "previous must be an AlwaysValid"),
@@ -704,3 +704,11 @@ def test_p_value_and_interval_agree_at_every_look(effects, first, alternative, a
     assume(not np.isclose(path["lower"], 0, atol=1e-12).any())
     assume(not np.isclose(path["upper"], 0, atol=1e-12).any())
     assert path["rejected"].tolist() == np.maximum.accumulate(out).tolist()
+
+
+@pytest.mark.parametrize("sizes", [(4_999, 6_000), (6_000, 4_999)])
+def test_neither_arm_may_have_fewer_units_than_before(sizes):
+    first = always_valid(Moments(5_000, 1.0, 1.0), Moments(5_000, 1.0, 1.0), mde=0.1)
+    later = [Moments(n, 1.0, 1.0) for n in sizes]
+    with pytest.raises(ValueError, match="each look takes all data so far"):
+        always_valid(*later, mde=0.1, previous=first)

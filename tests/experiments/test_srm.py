@@ -140,3 +140,23 @@ def test_bad_input(arguments, error, match):
 def test_bad_alpha(alpha):
     with pytest.raises((TypeError, ValueError), match="alpha must"):
         sample_ratio_test([1, 2], alpha=alpha)
+
+
+def test_small_expectations_are_not_rounded_away():
+    test = sample_ratio_test({"a": 3, "b": 1, "c": 0})
+    assert (
+        test.message == "no sample ratio mismatch, p = 0.33: a has 3 units where 1.33 were expected"
+    )
+
+
+@given(st.lists(st.integers(0, 6), min_size=3, max_size=5).filter(lambda counts: sum(counts) > 0))
+def test_few_units_in_several_arms_are_corrected_for_their_number(counts):
+    shares = np.arange(1, len(counts) + 1) / np.arange(1, len(counts) + 1).sum()
+    test = sample_ratio_test(counts, shares)
+    if test.method != "binomials":
+        return
+    each = [
+        stats.binomtest(count, sum(counts), share).pvalue
+        for count, share in zip(counts, shares, strict=True)
+    ]
+    assert test.p_value == pytest.approx(min(1.0, len(counts) * min(each)))

@@ -9,6 +9,7 @@ import pytest
 from mlsd.experiments import assign
 from mlsd.funnel import Funnel, Popularity, Rank, Retrieve
 from mlsd.world._log import LOG_COLUMNS
+from mlsd.world.interleave import Interleave
 from mlsd.world.world import World
 
 SMALL = {"n_users": 150, "n_items": 60}
@@ -58,6 +59,77 @@ def test_what_a_policy_sees():
     assert set(log["doc_id"]) <= set(candidates["doc_id"])
 
 
+def newest(requests, candidates):
+    return -candidates["age"]
+
+
+def sort(frame, by):
+    order = frame[by].argsort().to_numpy()
+    for name in list(frame):
+        frame[name] = frame[name].to_numpy()[order]
+
+
+def rewrites(requests, candidates):
+    score = -candidates["age"].to_numpy()
+    candidates.loc[candidates["age"] > 1, ["doc_id", "user_id"]] = 0
+    requests.loc[:, "user_id"] = 0
+    return score
+
+
+def sorts(requests, candidates):
+    candidates["known"] = True
+    score = -candidates["age"]
+    sort(candidates, "doc_id")
+    return score
+
+
+@pytest.mark.parametrize("policy", [rewrites, sorts])
+def test_what_a_policy_writes_into_its_frames_is_nobody_elses(policy):
+    def second(requests, candidates):
+        assert "known" not in candidates
+        assert (candidates["request_id"].diff().dropna() >= 0).all()
+        return newest(requests, candidates)
+
+    expected = World("feed", **SMALL).serve(newest, 1)
+    log = World("feed", **SMALL).serve(policy, 1)
+    pd.testing.assert_frame_equal(log.drop(columns="policy"), expected.drop(columns="policy"))
+    expected = World("feed", **SMALL).serve(Interleave(newest, newest), 1)
+    log = World("feed", **SMALL).serve(Interleave(policy, second), 1)
+    pd.testing.assert_frame_equal(log, expected)
+
+
+def test_a_frame_in_another_order_is_refused_even_if_the_candidates_were_sorted_with_it():
+    def policy(requests, candidates):
+        sort(candidates, "price")
+        return candidates[["doc_id"]].assign(score=1.0)
+
+    with pytest.raises(ValueError, match="returned another doc_id than that of the candidates"):
+        World("feed", **SMALL).serve(policy, 1)
+
+
+@pytest.mark.parametrize("answer", [lambda frame: frame["price"], lambda frame: frame])
+def test_scores_whose_index_tells_another_order_are_refused(answer):
+    def policy(requests, candidates):
+        return answer(candidates[["price"]].assign(score=0.0).sort_values("price"))
+
+    with pytest.raises(ValueError, match=r"policy 'policy' returned its rows in another order"):
+        World("feed", **SMALL).serve(policy, 1)
+
+
+class Adds:
+    """A ranker that writes into its queries."""
+
+    def rank(self, queries):
+        assert "mine" not in queries
+        queries["mine"] = 1
+        return queries.loc[:, ["query_id"]].assign(doc_id=0, score=1.0)
+
+
+def test_two_rankers_do_not_share_what_they_write():
+    log = World("feed", **SMALL, lifetime=1e9).serve(Interleave(Adds(), Adds()), 1)
+    assert (log["doc_id"] == 0).all()
+
+
 class Model:
     """A policy of many shapes."""
 
@@ -65,7 +137,7 @@ class Model:
         return candidates["price"].to_numpy() - candidates["age"].to_numpy()
 
     def as_series(self, requests, candidates):
-        return pd.Series(self.scores(requests, candidates), index=candidates.index[::-1])
+        return pd.Series(self.scores(requests, candidates), index=candidates["doc_id"])
 
     def as_list(self, requests, candidates):
         return self.scores(requests, candidates).tolist()

@@ -90,6 +90,25 @@ def test_good_against_the_formula_written_out():
     np.testing.assert_allclose(world.truth.good(user, doc), 1 / (1 + np.exp(-logit)), rtol=1e-12)
 
 
+def test_conversions_against_the_formula_written_out():
+    world = World("shop", **FEED, conversion_rate=0.2)
+    twin, p = world.copy(), world.preset
+    log = twin._serve(cheap, 1, reveal=True)
+    user, doc = log["user_id"].to_numpy(), log["doc_id"].to_numpy()
+    items, users = world.truth.items, world.truth.users
+    tastes = users[[f"taste_{topic}" for topic in range(p.n_topics)]].to_numpy()
+    logit = items["quality"].to_numpy()[doc] + tastes[user, items["topic"].to_numpy()[doc]] / 2
+    logit -= p.price_effect * np.log(items["price"].to_numpy()[doc] / np.exp(p.price_log_mean))
+    got = log["conversion_probability"].to_numpy()
+    intercept = np.log(got / (1 - got)) - logit
+    np.testing.assert_allclose(intercept, intercept[0], atol=1e-9)
+    # and it is what gives the clicks of random slates their rate
+    many = world._serve(by_number, 1, explore=1.0, reveal=True)
+    weight = many["click_probability"]
+    mean = np.average(many["conversion_probability"], weights=weight)
+    assert mean == pytest.approx(p.conversion_rate, rel=0.1)
+
+
 def test_pairs_broadcast():
     truth = World("feed", **FEED).truth
     grid = truth.attractiveness(np.arange(4)[:, None], np.arange(6))

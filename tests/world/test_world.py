@@ -114,6 +114,8 @@ def test_the_price_of_a_click_is_the_least_bid_that_keeps_the_place():
     for row in last.itertuples():  # that of the best ad not shown, among those that took part
         assert row.paid == world.preset.reserve or row.paid in runners[row.request_id]
         assert row.paid <= row.bid
+    full = last[last["position"] == world.preset.slate]
+    assert (full["paid"] > world.preset.reserve).mean() > 0.5  # most have a runner-up
 
 
 @pytest.mark.parametrize("options", [{}, {"explore": 0.5}, {"temperature": 1.0}])
@@ -224,6 +226,15 @@ def test_twins_share_their_luck_and_nothing_else(flat, cheap):
     pd.testing.assert_frame_equal(witness.serve(flat, 2), world.serve(flat, 2))
 
 
+def test_a_click_on_what_is_seen_goes_with_the_document_and_not_with_its_place(flat, cheap):
+    world = World(n_users=300, n_items=60, base_rate=0.3, examination="none")
+    both = world.copy().serve(flat, 1).merge(world.serve(cheap, 1), on=["request_id", "doc_id"])
+    moved = both[both["position_x"] != both["position_y"]]
+    assert moved["click_x"].sum() > 200
+    for name in ("click", "dwell", "conversion_time", "value"):
+        assert moved[f"{name}_x"].equals(moved[f"{name}_y"].rename(f"{name}_x"))
+
+
 def test_the_clock_and_the_frames(flat):
     world = World(**SMALL, start="2024-02-28")
     assert world.day == 0
@@ -265,6 +276,10 @@ def test_as_of(flat):
     assert 0 < seen["value"].gt(0).sum() < log.loc[seen.index, "value"].gt(0).sum()
     assert dict(seen.dtypes) == dict(log.dtypes)
     pd.testing.assert_frame_equal(as_of(log, "2030-01-01"), log)
+    # What comes at the very second is not known yet, be it a request or a conversion.
+    first = log["conversion_time"].min()
+    assert as_of(log, first)["conversion_time"].isna().all()
+    assert (as_of(log, log["time"].iloc[1_000])["time"] < log["time"].iloc[1_000]).all()
     assert as_of(log, "2024-01-01").empty
 
 

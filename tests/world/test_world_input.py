@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlsd.world._log import as_of
+from mlsd.world._log import LogParts, as_of
 from mlsd.world._presets import PRESETS, Preset
 from mlsd.world.world import World
 
@@ -61,6 +61,10 @@ def world():
         ({"value": "gold"}, ValueError, r"value must be one of .*got 'gold'"),
         ({"auction": 1}, TypeError, r"auction must be True or False; got 1"),
         ({"start": "soon"}, ValueError, r"start must be a date.*got 'soon'"),
+        ({"start": ""}, ValueError, r"start must be a date.*got ''"),
+        ({"start": "NaT"}, ValueError, r"start must be a date.*got 'NaT'"),
+        ({"start": "now"}, ValueError, r"start must be a date.*got 'now'"),  # another each day
+        ({"taste_scale": 60.0}, ValueError, r"no base rate of 0.05 can be reached.*taste_scale"),
         ({"start": 2024}, TypeError, r"start must be a string; got 2024"),
         ({"trust_plus": 0.1, "trust_minus": 0.2}, ValueError, r"trust_minus must be at most"),
     ],
@@ -243,6 +247,8 @@ def test_no_such_drift(world, arguments, error, message):
         (lambda log: 3, "2024-01-01", TypeError, r"log must be a pandas DataFrame"),
         (lambda log: log.drop(columns="value"), "2024-01-01", ValueError, r"log lacks .*value"),
         (lambda log: log, "soon", ValueError, r"time must be a point in time; got 'soon'"),
+        (lambda log: log, 3, TypeError, r"time must be .*such as world.now, and no number; got 3"),
+        (lambda log: log, True, TypeError, r"time must be .* and no number; got True"),
         (lambda log: log, None, ValueError, r"time must be a point in time; it is missing"),
         (
             lambda log: log.assign(time=log["time"].dt.tz_localize(None)),
@@ -270,3 +276,15 @@ def test_a_failed_service_leaves_the_world_as_it_was(flat):
             world.serve(late, 3)
         assert world.day == 0
         pd.testing.assert_frame_equal(world.serve(flat, 3), other.serve(flat, 3))
+
+
+def test_a_log_that_cannot_be_put_together_leaves_the_world_as_it_was(world, flat, monkeypatch):
+    def full(log):
+        raise MemoryError("full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LogParts, "frame", full)
+        with pytest.raises(MemoryError, match="full"):
+            world.serve(flat, 1)
+    assert world.day == 0
+    pd.testing.assert_frame_equal(world.serve(flat, 1), World("feed", **SMALL).serve(flat, 1))
