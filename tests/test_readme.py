@@ -19,10 +19,12 @@ EXAMPLES = re.findall(
 
 def test_every_example_says_what_it_prints():
     text = README.read_text(encoding="utf-8")
-    assert len(EXAMPLES) == text.count("```python") == 3
+    assert len(EXAMPLES) == text.count("```python") == 4
 
 
-@pytest.mark.parametrize(("code", "expected"), EXAMPLES, ids=["metrics", "funnel", "drift"])
+@pytest.mark.parametrize(
+    ("code", "expected"), EXAMPLES, ids=["metrics", "funnel", "experiments", "drift"]
+)
 def test_the_examples_run_and_print_what_they_say(code, expected, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
