@@ -10,12 +10,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "data", "drift", "experiments", "funnel", "metrics", "plotting", "world"]
+__all__ = [
+    "__version__",
+    "data",
+    "drift",
+    "experiments",
+    "funnel",
+    "metrics",
+    "ope",
+    "plotting",
+    "world",
+]
 
 if TYPE_CHECKING:
-    from mlsd import data, drift, experiments, funnel, metrics, plotting, world
+    from mlsd import data, drift, experiments, funnel, metrics, ope, plotting, world
 
-_SUBPACKAGES = frozenset({"data", "drift", "experiments", "funnel", "metrics", "plotting", "world"})
+_SUBPACKAGES = frozenset(
+    {"data", "drift", "experiments", "funnel", "metrics", "ope", "plotting", "world"}
+)
 
 
 def __getattr__(name: str) -> ModuleType:

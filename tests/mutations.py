@@ -27,6 +27,7 @@ METRICS = "tests/metrics/test_"
 FUNNEL = "tests/funnel/test_"
 DRIFT = "tests/drift/test_"
 EXPERIMENTS = "tests/experiments/test_"
+OPE = "tests/ope/test_"
 WORLD = "tests/world/test_"
 
 
@@ -666,6 +667,35 @@ FAULTS = [
         "trust_minus=trust_minus / place if trusted",
         "trust_minus=trust_minus * ones if trusted",
         f"{WORLD}choice.py",
+    ),
+    # Off-policy estimation.
+    Fault(
+        "sndr: its error is that of weights that are not normalised",
+        "mlsd/ope/modelled.py",
+        "log.weight / mean * (error - mended)",
+        "log.weight / mean * error - mended",
+        f"{OPE}modelled.py",
+    ),
+    Fault(
+        "switch: a weight at the threshold is one above it",
+        "mlsd/ope/modelled.py",
+        "above = log.weight > limit",
+        "above = log.weight >= limit",
+        f"{OPE}modelled.py",
+    ),
+    Fault(
+        "cascade: a place is weighted by itself alone",
+        "mlsd/ope/slates.py",
+        "ratio[start:stop] = running[at]",
+        "pass",
+        f"{OPE}slates.py",
+    ),
+    Fault(
+        "ope: decisions of one user are taken as independent",
+        "mlsd/ope/results.py",
+        "    if unit is not None:\n        numerator",
+        "    if unit is None:\n        numerator",
+        f"{OPE}weighted.py",
     ),
 ]
 

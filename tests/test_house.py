@@ -153,6 +153,7 @@ def run_python(code: str) -> str:
         "mlsd.funnel",
         "mlsd.drift",
         "mlsd.experiments",
+        "mlsd.ope",
         "mlsd.world",
         "mlsd.book",
         "mlsd.plotting",
@@ -178,7 +179,7 @@ print("pandas" in sys.modules)
 
 
 def test_import_mlsd_alone_does_not_import_its_parts_or_pandas():
-    parts = ("data", "drift", "experiments", "funnel", "metrics", "world")
+    parts = ("data", "drift", "experiments", "funnel", "metrics", "ope", "world")
     wanted = [*(f"mlsd.{part}" for part in parts), "pandas", "numpy"]
     assert run_python(f"import sys, mlsd; print([m for m in {wanted} if m in sys.modules])") == "[]"
 

@@ -7,14 +7,14 @@ import re
 import pytest
 
 from chapters import CHAPTERS
-from mlsd import data, drift, experiments, funnel, metrics, plotting, world
+from mlsd import data, drift, experiments, funnel, metrics, ope, plotting, world
 
 PAGE = (CHAPTERS / "reference" / "api.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     "module",
-    [data, drift, experiments, funnel, metrics, plotting, world],
+    [data, drift, experiments, funnel, metrics, ope, plotting, world],
     ids=lambda m: m.__name__,
 )
 def test_every_public_name_is_described_once(module):
