@@ -18,6 +18,7 @@ __all__ = [
     "check_choice",
     "check_columns",
     "check_fraction",
+    "check_number",
     "check_positive",
     "check_positive_int",
     "check_rank_follows_score",
@@ -52,22 +53,27 @@ def check_positive_int(value: object, name: str) -> int:
     return int(value)
 
 
-def check_positive(value: object, name: str) -> float:
-    """Return `value` as a finite float above 0, or raise TypeError or ValueError."""
+def check_number(value: object, name: str) -> float:
+    """Return `value` as a float, which may be nan or infinite, or raise TypeError."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
     return float(value)
+
+
+def check_positive(value: object, name: str) -> float:
+    """Return `value` as a finite float above 0, or raise TypeError or ValueError."""
+    number = check_number(value, name)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
+    return number
 
 
 def check_fraction(value: object, name: str) -> float:
     """Return `value` as a float strictly between 0 and 1, or raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
-    if not 0 < value < 1:
+    number = check_number(value, name)
+    if not 0 < number < 1:
         raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}")
-    return float(value)
+    return number
 
 
 def as_generator(random_state: object, name: str = "random_state") -> np.random.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mlsd._validation import check_choice, check_fraction, check_positive
+from mlsd._validation import check_choice, check_fraction, check_number, check_positive
 
 __all__ = ["EACH_ARM", "Plan", "as_number", "check_share", "make_plan"]
 
@@ -106,13 +106,10 @@ def make_plan(
 
 def as_number(value: object, name: str) -> float:
     """Return `value` as a finite float, or raise TypeError or ValueError."""
-    import numpy as np
-
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
-    if not math.isfinite(value):
+    number = check_number(value, name)
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; got {value!r}")
-    return float(value)
+    return number
 
 
 def check_share(value: object, name: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from mlsd._types import AnyArray, FloatArray
+from mlsd._validation import check_number
 
 __all__ = ["BREAKAGES", "active", "apply", "check_strength", "renumbered_topics"]
 
@@ -27,14 +28,13 @@ def check_strength(kind: str, strength: float) -> float:
     ValueError
         Unless it is a share from 0 to 1 ("nulls", "schema"), or finite and above 0 ("units").
     """
-    if isinstance(strength, bool) or not isinstance(strength, int | float | np.number):
-        raise TypeError(f"strength must be a number; got {strength!r} ({type(strength).__name__})")
+    number = check_number(strength, "strength")
     if kind == "units":
-        if not 0 < strength < np.inf:
+        if not 0 < number < np.inf:
             raise ValueError(f"strength of 'units' must be finite and above 0; got {strength!r}")
-    elif not 0 <= strength <= 1:
+    elif not 0 <= number <= 1:
         raise ValueError(f"strength of {kind!r} must lie between 0 and 1; got {strength!r}")
-    return float(strength)
+    return number
 
 
 def active(schedule: Iterable[tuple[str, int, float]], day: int) -> dict[str, float]:

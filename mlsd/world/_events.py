@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from mlsd._validation import check_number
+
 __all__ = ["EVENTS", "check_strength", "season"]
 
 EVENTS = ("taste", "season", "catalogue", "new_users")
@@ -13,15 +15,12 @@ EVENTS = ("taste", "season", "catalogue", "new_users")
 
 def check_strength(kind: str, strength: object) -> float:
     """Return the strength of an event as a float, or raise TypeError or ValueError."""
-    if isinstance(strength, bool) or not isinstance(
-        strength, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"strength must be a number; got {strength!r} ({type(strength).__name__})")
+    number = check_number(strength, "strength")
     share = kind in ("taste", "catalogue")
-    if not (0 <= strength <= (1.0 if share else np.inf) and np.isfinite(strength)):
+    if not (0 <= number <= (1.0 if share else np.inf) and np.isfinite(number)):
         limits = "lie between 0 and 1" if share else "be finite and at least 0"
         raise ValueError(f"strength of {kind!r} must {limits}; got {strength!r}")
-    return float(strength)
+    return number
 
 
 def season(schedule: Iterable[tuple[str, int, float]], day: int) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from mlsd._inputs import as_column, as_floats, as_pandas
 from mlsd._lazy import pandas as pd
 from mlsd._types import AnyArray, BoolArray, FloatArray, IntArray
-from mlsd._validation import check_positive
+from mlsd._validation import check_number, check_positive
 from mlsd.world._log import ALL_COLUMNS
 
 __all__ = ["Arm", "assigned", "check_exploration", "ranked", "read_arms", "same_policy", "scored"]
@@ -87,7 +87,7 @@ def check_exploration(
     explore: Any, temperature: Any, arms: list[Arm]
 ) -> tuple[float, float | None]:
     """Return the share of random slates and the temperature, or raise."""
-    _check_number(explore, "explore")
+    check_number(explore, "explore")
     if not 0 <= explore <= 1:
         raise ValueError(f"explore must lie between 0 and 1; got {explore!r}")
     rankers = [arm for arm in arms if arm.ranks]
@@ -105,11 +105,6 @@ def check_exploration(
             f"and temperature={temperature!r}"
         )
     return 0.0, check_positive(temperature, "temperature")
-
-
-def _check_number(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number; got {value!r} ({type(value).__name__})")
 
 
 def scored(
